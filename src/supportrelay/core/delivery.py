@@ -1,0 +1,98 @@
+"""Delivery, Attempt, Outcome: one message to one recipient; one try; what came of it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+__all__ = ["Cause", "DeliveryKind", "DeliveryState", "MessageState", "Outcome", "OutcomeKind", "Phase"]
+
+
+class MessageState(StrEnum):
+    """Where a message is; the same words in the store, the log and docs/flow.md."""
+
+    ACCEPTED = "accepted"  # committed, nothing decided yet
+    WAITING = "waiting"  # the CRM did not answer; decided again when due
+    COMPOSED = "composed"  # decided, its deliveries are under way
+    DELIVERED = "delivered"  # every delivery is in an end state and at least one person got it
+    FILED = "filed"  # nobody was to get a copy: on its ticket, a duplicate, or an automatic answer
+    HELD = "held"  # a person decides
+    IGNORED = "ignored"  # a rule said so; kept and shown
+    LOOPED = "looped"  # our own copy came back
+    DEAD = "dead"  # every way was tried; kept and shown
+
+
+class DeliveryState(StrEnum):
+    """Where one copy is."""
+
+    DUE = "due"  # never tried
+    SENDING = "sending"  # an attempt was recorded and has no end yet
+    DEFERRED = "deferred"  # tried, due again
+    DELIVERED = "delivered"
+    FAILED = "failed"  # 5xx for good, or given up
+    HELD = "held"
+    DROPPED = "dropped"  # a person took it out of the queue
+
+
+class DeliveryKind(StrEnum):
+    """What the copy is; decides how it is rewritten."""
+
+    OWNER = "owner"  # a single person: banner, own copy
+    LIST = "list"  # Allmember, a team, a group: banner, automatic marks renamed
+    ADMIN = "admin"  # to the administrators: rewritten like OWNER
+    AS_IS = "as_is"  # original octets: submission's other recipients, postmaster, a CRM's case address
+
+
+class Phase(StrEnum):
+    """How far an attempt came; after DATA_SENT the outcome is uncertain."""
+
+    CONNECT = "connect"
+    BANNER = "banner"
+    EHLO = "ehlo"
+    TLS = "tls"
+    AUTH = "auth"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+    DOT = "dot"
+
+
+class OutcomeKind(StrEnum):
+    """What came of an attempt."""
+
+    DELIVERED = "delivered"
+    DEFERRED = "deferred"
+    FAILED = "failed"
+
+
+class Cause(StrEnum):
+    """Whose fault a refusal is."""
+
+    NONE = "none"
+    RECIPIENT = "recipient"  # this address cannot be reached
+    CONTENT = "content"  # size, form or content of the message
+    OURS = "ours"  # login, sender rights, TLS, configuration: deferred with an alarm, never failed
+    WEATHER = "weather"  # network, 4xx, anything unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one attempt.
+
+    Attributes:
+        code: SMTP reply code, 0 when there was none.
+        status: Enhanced status, "" when there was none.
+        text: The reply in one printable line, at most 500 characters.
+        host: ``host:port`` spoken to, "" when none.
+        is_uncertain: The message may have been delivered although we did not hear so.
+        counts: False when a pooled connection was simply gone and the try does not count as an attempt.
+    """
+
+    kind: OutcomeKind
+    phase: Phase
+    code: int = 0
+    status: str = ""
+    text: str = ""
+    host: str = ""
+    cause: Cause = Cause.NONE
+    is_uncertain: bool = False
+    at: datetime | None = None

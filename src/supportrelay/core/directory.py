@@ -1,0 +1,77 @@
+"""What a CRM tells about a customer: companies, deals, owners."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+__all__ = ["Company", "Deal", "DealState", "DirectoryAnswer", "MatchedBy"]
+
+
+class DealState(StrEnum):
+    """Where a deal stands."""
+
+    OPEN = "open"
+    WON = "won"
+    LOST = "lost"
+
+
+class MatchedBy(StrEnum):
+    """How a customer's company was found."""
+
+    CONTACT = "contact"
+    DOMAIN = "domain"
+    PARENT_DOMAIN = "parent_domain"
+    DEAL = "deal"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """A deal and who owns it.
+
+    Attributes:
+        id: The directory's id, as text.
+        owners: Addresses as the directory writes them, at most four, first owner first; ones that left are not listed.
+        moved_at: When its stage last moved (aware, UTC).
+        created_at: When it was made (aware, UTC).
+        owners_gone: How many owners are set on it that nobody can reach (archived, no address).
+    """
+
+    id: str
+    name: str
+    company_id: str
+    state: DealState
+    owners: tuple[str, ...]
+    moved_at: datetime
+    created_at: datetime
+    owners_gone: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """A company with all its deals, whatever their state."""
+
+    id: str
+    name: str
+    deals: tuple[Deal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryAnswer:
+    """The answer to 'whose customer is this?'. No companies: asked, and there is none.
+
+    Attributes:
+        companies: Every company that this customer may belong to, lowest id first.
+        matched_by: How.
+        source: Kind of the directory: ``builtin``, ``hubspot`` ...
+        known_at: From when the answer is (aware, UTC).
+        is_known_contact: The exact address is a contact.
+        contact_language: The contact's language, or "".
+    """
+
+    companies: tuple[Company, ...]
+    matched_by: MatchedBy
+    source: str
+    known_at: datetime
+    is_known_contact: bool = False
+    contact_language: str = field(default="")

@@ -1,0 +1,32 @@
+"""Reason: why something was decided, as a code and its values; the catalogues turn it into a sentence."""
+
+from dataclasses import dataclass
+
+__all__ = ["Reason"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One step of a decision.
+
+    Attributes:
+        code: A msgid of the catalogues without the prefix ``reason.``, lower case with dots: ``thread.in_reply_to``.
+        values: Placeholders of that sentence; JSON scalars only.
+    """
+
+    code: str
+    values: tuple[tuple[str, str | int | bool | None], ...] = ()
+
+    @classmethod
+    def of(cls, code: str, **values: str | int | bool | None) -> "Reason":
+        """A reason from keyword values."""
+        return cls(code, tuple(values.items()))
+
+    def to_json(self) -> dict[str, str | int | bool | None]:
+        """``{"code": ..., value names ...}``, the form kept in the store."""
+        return {"code": self.code, **dict(self.values)}
+
+    @classmethod
+    def from_json(cls, stored: dict[str, str | int | bool | None]) -> "Reason":
+        """The inverse of `to_json`."""
+        return cls(str(stored["code"]), tuple((k, v) for k, v in stored.items() if k != "code"))
