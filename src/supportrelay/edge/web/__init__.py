@@ -1,0 +1,1 @@
+"""The web port: a process of its own, never a mail worker."""

@@ -1,0 +1,105 @@
+"""Catalogues: a code and its values in, a sentence in the reader's language out.
+
+The catalogues are the ``.po`` files under ``locales/``; their msgids are dotted codes (``reason.ours.domain``,
+``stage.WAITING``), their texts hold ``{name}`` placeholders. They are read as they are, so nothing has to be compiled.
+"""
+
+import string
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import resources
+
+__all__ = ["LANGUAGES", "Catalogue", "catalogue", "read_catalogue"]
+
+LANGUAGES = ("en", "ja")
+FALLBACK = "en"
+
+
+class _Values(dict[str, object]):
+    """Leaves a placeholder standing when its value is missing: a poorer sentence beats no sentence."""
+
+    def __missing__(self, key: str) -> str:
+        return "{" + key + "}"
+
+
+class _Sentence(string.Formatter):
+    """``{name}`` and nothing else: no attributes, indexes or positions, whatever a catalogue says."""
+
+    def get_field(self, field_name: str, args: object, kwargs: Mapping[str, object]) -> tuple[object, str]:
+        """The value of a plain name."""
+        del args
+        return kwargs[field_name], field_name
+
+
+_FORMAT = _Sentence()
+
+
+@cache
+def read_catalogue(language: str) -> Mapping[str, str]:
+    """Msgid -> text of one language, {} when there is no such catalogue; read once."""
+    import io
+    from gettext import GNUTranslations
+
+    from babel.messages.mofile import write_mo
+    from babel.messages.pofile import read_po
+
+    if language not in LANGUAGES:
+        return {}
+    source = resources.files("supportrelay") / "locales" / language / "LC_MESSAGES" / "supportrelay.po"
+    if not source.is_file():
+        return {}
+    with source.open("rb") as file:
+        entries = read_po(file, locale=language)
+    compiled = io.BytesIO()
+    write_mo(compiled, entries)
+    compiled.seek(0)
+    translations = GNUTranslations(compiled)
+    return {m.id: translations.gettext(m.id) for m in entries if isinstance(m.id, str) and m.id and m.string}
+
+
+class Catalogue:
+    """The sentences of one language; what it lacks comes from English, and then from the code itself.
+
+    Args:
+        language: ``ja``, ``en`` ...; one without a catalogue (``fr``, ``pl``) speaks English.
+    """
+
+    __slots__ = ("_texts", "language")
+
+    def __init__(self, language: str) -> None:
+        self.language = language if language in LANGUAGES else FALLBACK
+        self._texts = (read_catalogue(self.language), read_catalogue(FALLBACK))
+
+    def has(self, msgid: str) -> bool:
+        """Somebody wrote a sentence for it."""
+        return any(msgid in texts for texts in self._texts)
+
+    def text(self, msgid: str, /, **values: object) -> str:
+        """The sentence of a msgid with its values put in; unknown: the msgid and the values."""
+        for texts in self._texts:
+            found = texts.get(msgid)
+            if found is not None:
+                return _FORMAT.vformat(found, (), _Values(values))
+        shown = ", ".join(f"{name}={value}" for name, value in values.items())
+        return f"{msgid} ({shown})" if shown else msgid
+
+    def reason(self, coded: Mapping[str, object]) -> str:
+        """The sentence of a `core.reason.Reason` in its stored form ``{"code": ..., values ...}``."""
+        values = {k: _word(v) for k, v in coded.items() if k != "code"}
+        code = str(coded.get("code", ""))
+        msgid = f"reason.{code}"
+        return self.text(msgid, **values) if self.has(msgid) else self.text(code, **values)
+
+    def reasons(self, coded: Iterable[Mapping[str, object]]) -> list[str]:
+        """The sentences of several reasons, in order."""
+        return [self.reason(one) for one in coded]
+
+
+def _word(value: object) -> object:
+    return "" if value is None else value
+
+
+@cache
+def catalogue(language: str) -> Catalogue:
+    """The catalogue of a language, made once."""
+    return Catalogue(language)
