@@ -1,0 +1,148 @@
+"""Header fields on raw octets: find them, read them, write new ones. Every other octet stays as it was."""
+
+import re
+from typing import NamedTuple
+
+from supportrelay.core.charset import decode_text
+from supportrelay.core.encoded_word import decode_words, encode_words, one_line
+
+__all__ = ["HeaderBlock", "HeaderField", "field_value", "fold_field", "raw_value", "split_headers"]
+
+
+class HeaderField(NamedTuple):
+    """One header field.
+
+    Attributes:
+        name: Lower case; "" for a line that is no header field (kept, so that nothing is lost).
+        raw: The octets with every line end.
+        start: Offset of ``raw`` in the message.
+    """
+
+    name: str
+    raw: bytes
+    start: int
+
+
+class HeaderBlock(NamedTuple):
+    """A header block.
+
+    Attributes:
+        fields: In order. Their ``raw`` joined is the block without the blank line.
+        end: Offset of the body, after the blank line.
+        is_closed: There was a blank line.
+    """
+
+    fields: tuple[HeaderField, ...]
+    end: int
+    is_closed: bool = True
+
+    def all(self, name: str) -> list[HeaderField]:
+        """The fields of that (lower-case) name, in order."""
+        return [f for f in self.fields if f.name == name]
+
+    def first(self, name: str) -> HeaderField | None:
+        """The first field of that (lower-case) name."""
+        for header_field in self.fields:
+            if header_field.name == name:
+                return header_field
+        return None
+
+
+# A field with its continuation lines; group 1 is the name, absent on a line that is no field.
+_FIELD = re.compile(rb"(?:([!-9;-~]+)[ \t]*:)?[^\n]*+(?:\n(?:[ \t][^\n]*+\n?)*+|\Z)")
+_BLANK_LINE = re.compile(rb"\n\r?\n")
+
+
+def split_headers(octets: bytes, start: int = 0, stop: int | None = None) -> HeaderBlock:
+    """Split the header block that begins at ``start``; offsets are offsets into ``octets``.
+
+    Lines end with CRLF or LF; a lone CR is an ordinary octet. An mbox line ("From ") and other garbage become fields
+    without a name. Where the blank line is missing, the header ends before the first line that is no field, and before
+    a line that looks like a boundary in any case. Never raises; linear.
+    """
+    stop = len(octets) if stop is None else stop
+    if octets.startswith(b"\n", start, stop):
+        return HeaderBlock((), start + 1)
+    if octets.startswith(b"\r\n", start, stop):
+        return HeaderBlock((), start + 2)
+    blank = _BLANK_LINE.search(octets, start, stop)
+    fields_end = blank.start() + 1 if blank else stop
+    fields: list[HeaderField] = []
+    for match in _FIELD.finditer(octets, start, fields_end):
+        at = match.start()
+        if at == fields_end:
+            break
+        name = match[1]
+        if name is None and at > start and (not blank or octets.startswith(b"--", at)):
+            return HeaderBlock(tuple(fields), at, is_closed=False)
+        fields.append(HeaderField(name.decode("ascii").lower() if name else "", match[0], at))
+    return HeaderBlock(tuple(fields), blank.end() if blank else stop, is_closed=bool(blank))
+
+
+def raw_value(field: HeaderField) -> str:
+    """The value on one line as written, encoded words still encoded: what structured fields are parsed from."""
+    value = field.raw[field.raw.find(b":") + 1 :] if field.name else field.raw
+    if value.isascii() and b"\x1b" not in value:
+        text = value.decode("ascii")
+        return one_line(text.replace("\r\n", "").replace("\n", "") if "\n" in text else text)
+    return one_line(decode_text(value.replace(b"\r\n", b"").replace(b"\n", b""), None))
+
+
+def field_value(field: HeaderField) -> str:
+    """The value for people and rules: unfolded, decoded (RFC 2047, raw 8-bit), one line, controls removed."""
+    value = raw_value(field)
+    return one_line(decode_words(value)) if "=?" in value else value
+
+
+# --- writing
+
+_LINE = 78  # RFC 5322 §2.1.1: should
+_LONGEST_LINE = 998  # and must
+
+
+def fold_field(name: str, value: str) -> bytes:
+    """Return a whole header field, ended with CRLF, in ASCII.
+
+    Lines have at most 78 octets where there is a space to fold at, never more than 998. Words outside ASCII are
+    encoded; line breaks and controls in ``value`` become spaces or vanish, so no value can begin a second field.
+    """
+    words = _ascii_words(one_line(value))
+    lines: list[str] = []
+    line = f"{name}:"
+    is_empty = True  # nothing but white space on this line yet: folding here would leave an empty line
+    for word in words:
+        if not is_empty and len(line) + 1 + len(word) > _LINE and word:
+            lines.append(line)
+            line, is_empty = "", True
+        rest = word
+        while len(line) + 1 + len(rest) > _LONGEST_LINE:
+            room = _LONGEST_LINE - len(line) - 1
+            lines.append(f"{line} {rest[:room]}")
+            line, rest = "", rest[room:]
+        line = f"{line} {rest}"
+        is_empty = is_empty and not rest
+    lines.append(line)
+    return "\r\n".join(lines).encode("ascii") + b"\r\n"
+
+
+def _ascii_words(value: str) -> list[str]:
+    """Split at single spaces; runs of words outside ASCII become encoded words that keep their inner spaces."""
+    if value.isascii():
+        return value.split(" ")
+    out: list[str] = []
+    foreign: list[str] = []
+    spaces: list[str] = []
+    for word in value.split(" "):
+        if not word.isascii():
+            foreign += [*spaces, word]
+            spaces = []
+        elif not word and foreign:
+            spaces.append(word)
+        else:
+            if foreign:
+                out += encode_words(" ".join(foreign)).split(" ")
+            out += [*spaces, word]
+            foreign, spaces = [], []
+    if foreign:
+        out += encode_words(" ".join(foreign)).split(" ")
+    return [*out, *spaces]
