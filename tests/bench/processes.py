@@ -1,0 +1,60 @@
+"""CPU time and memory of a process and everything it started."""
+
+from dataclasses import dataclass
+
+import psutil
+
+__all__ = ["Memory", "cpu_s", "cpu_s_by_process", "memory"]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Octets: the proportional set sizes summed, and the largest resident set of one process."""
+
+    pss: int
+    max_rss: int
+    processes: int
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds used so far by a process, its children, and the children they already buried."""
+    return sum(cpu_s_by_process(pid).values())
+
+
+def cpu_s_by_process(pid: int) -> dict[str, float]:
+    """The same by what runs: program name, or the role a worker gave itself; the dead ones count for their parent."""
+    seconds: dict[str, float] = {}
+    for process in _tree(pid):
+        try:
+            times = process.cpu_times()
+            name = process.name()
+        except psutil.NoSuchProcess:
+            continue
+        used = times.user + times.system
+        seconds[name] = seconds.get(name, 0.0) + used
+        buried = times.children_user + times.children_system
+        if buried:
+            seconds[f"{name}'s ended children"] = seconds.get(f"{name}'s ended children", 0.0) + buried
+    return seconds
+
+
+def memory(pid: int) -> Memory:
+    """Memory in use now."""
+    pss = max_rss = count = 0
+    for process in _tree(pid):
+        try:
+            info = process.memory_full_info()
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        pss += info.pss
+        max_rss = max(max_rss, info.rss)
+        count += 1
+    return Memory(pss, max_rss, count)
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    try:
+        parent = psutil.Process(pid)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
