@@ -1,0 +1,52 @@
+# supportrelay: install run test check bench. Everything made here lies in .venv/, build/ and var/.
+# Needs make, Python 3.11 or later with venv, and for the first run a package index that pip can reach.
+
+.PHONY: install run test check bench format clean
+.DEFAULT_GOAL := install
+
+PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$python; break; }; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+
+install: .venv/.installed ## .venv with .venv/bin/supportrelay, by venv and pip only
+
+run: .venv/.installed ## the demo: relay on 127.0.0.1:8025, web on 127.0.0.1:8080, outgoing mail kept in an outbox
+	@$(BIN)/python scripts/demo.py
+
+test: .venv/.installed-for-tests ## the whole suite; it needs no system package so far
+	$(BIN)/pytest -q $(TESTS)
+
+check: .venv/.installed-for-tests ## format, lint, types, tests: what CI runs
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/pytest -q
+
+format: .venv/.installed-for-tests ## what `make check` asks of the format, done
+	$(BIN)/ruff format --quiet .
+	$(BIN)/ruff check --quiet --fix .
+
+bench: .venv/.installed-for-tests ## beside Postfix's plain relay; BENCH='--only throughput --rounds 2' for a part
+	@PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
+
+clean: ## away with all that was made; the demo's mail and tickets too
+	rm -rf .venv build var src/*.egg-info
+
+.venv/.made:
+	@test -n "$(PYTHON)" || { echo 'This machine lacks Python 3.11 or later (Debian: apt-get install python3 python3-venv).' >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo 'This machine lacks python3-venv (Debian: apt-get install python3-venv).' >&2; exit 1; }
+	@$(PYTHON) -c 'import ssl, sqlite3' 2>/dev/null || { echo 'This machine lacks ssl or sqlite3 in $(PYTHON) (Debian: apt-get install libpython3-stdlib).' >&2; exit 1; }
+	@echo 'supportrelay: making .venv with $(PYTHON)' >&2
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.installed: pyproject.toml | .venv/.made
+	@echo 'supportrelay: installing into .venv (once; about a minute)' >&2
+	@$(PIP) install --editable .
+	@touch $@
+
+.venv/.installed-for-tests: pyproject.toml | .venv/.made
+	@echo 'supportrelay: installing what the tests need into .venv (once)' >&2
+	@$(PIP) install --editable '.[test,dev]'
+	@touch .venv/.installed $@
