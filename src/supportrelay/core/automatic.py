@@ -1,0 +1,390 @@
+"""Was this mail written by a person? Header rules only; words in a subject never decide (RULES_OF_MAIL 2B).
+
+The table `_TABLE` is read from the top and the first row that says something wins. Three of its rows stand elsewhere
+than in RULES 2B, each for a reason:
+
+* Exchange's absence notices say ``auto-generated``, so their own mark is asked before Auto-Submitted; else a holiday
+  notice would count as the answer of another help desk and open the ticket again.
+* A calendar answer that calls itself ``auto-generated`` is still a calendar answer.
+* ``multipart/report`` of a kind we do not know is a notice (RULES 3.3), not a report.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from supportrelay.core.envelope import Envelope
+from supportrelay.core.facts import Facts
+from supportrelay.core.reason import Reason
+
+__all__ = ["RULE_WORDS", "Automatic", "AutomaticKind", "classify_automatic", "rule_word"]
+
+
+class AutomaticKind(StrEnum):
+    """What kind of sender is at the other end."""
+
+    HUMAN = "human"
+    OOO = "ooo"  # an absence notice
+    AUTO_REPLY = "auto_reply"  # another automatic answer to a mail
+    AUTO_GENERATED = "auto_generated"  # a machine's own mail; inside a ticket's thread a help desk's person
+    NEWSLETTER = "newsletter"
+    LIST = "list"  # a person who wrote through a mailing list
+    ROBOT = "robot"  # the sender's local part says that nobody reads there
+    REPORT = "report"  # delivery status, read receipt, complaint
+    CALENDAR_ANSWER = "calendar_answer"  # accepted, declined ... without a word of its own
+
+    @property
+    def is_answer(self) -> bool:
+        """An automatic answer: put on its ticket without moving it, copied to nobody (RULES 2B.3-4)."""
+        return self in {AutomaticKind.OOO, AutomaticKind.AUTO_REPLY}
+
+    @property
+    def is_human(self) -> bool:
+        """A person wrote it; a list only passed it on (RULES 2B.6)."""
+        return self in {AutomaticKind.HUMAN, AutomaticKind.LIST}
+
+
+@dataclass(frozen=True, slots=True)
+class Automatic:
+    """The class of a mail.
+
+    Attributes:
+        reason: ``automatic.KIND`` with the field that said so (``field``, ``value``; at most 80 characters).
+        subject_looks_automatic: Its subject reads like an absence notice or an automatic answer. Shown, never obeyed.
+        no_answer: Never answer this automatically (RELIABILITY C55), whatever its class.
+    """
+
+    kind: AutomaticKind
+    reason: Reason
+    subject_looks_automatic: bool = False
+    no_answer: bool = False
+
+
+RULE_WORDS: dict[AutomaticKind, str] = {
+    AutomaticKind.OOO: "ooo",
+    AutomaticKind.AUTO_REPLY: "reply",
+    AutomaticKind.AUTO_GENERATED: "notice",
+    AutomaticKind.ROBOT: "notice",
+    AutomaticKind.REPORT: "notice",
+    AutomaticKind.NEWSLETTER: "newsletter",
+    AutomaticKind.LIST: "list",
+}
+"""The word of the rules' condition ``automatic`` for each kind; the others have none."""
+
+
+def rule_word(kind: AutomaticKind) -> str:
+    """The word that a rule's ``automatic`` condition compares, "" for mail of people and calendar answers."""
+    return RULE_WORDS.get(kind, "")
+
+
+def classify_automatic(facts: Facts, envelope: Envelope) -> Automatic:
+    """Return the class of a mail by its header and envelope. Mail through forms is the caller's question (DESIGN 2)."""
+    mail = _Signs(facts, envelope)
+    kind, said = AutomaticKind.HUMAN, ("", "")
+    for row_kind, ask in _TABLE:
+        found = ask(mail)
+        if found is not None:
+            kind, said = row_kind, found
+            break
+    looks = _looks_automatic(facts.subject)
+    return Automatic(
+        kind=kind,
+        reason=Reason.of(f"automatic.{kind}", field=said[0], value=said[1][:80]) if said[0] else _PERSON,
+        subject_looks_automatic=looks,
+        no_answer=looks or kind is not AutomaticKind.HUMAN or _forbids_answer(mail),
+    )
+
+
+_PERSON = Reason.of("automatic.human")
+_MAX_VALUE = 1000  # of a field that holds one token; the rest of a longer one says nothing
+
+_Said = tuple[str, str] | None
+"""The field and its value that decided, or None: this row says nothing."""
+
+
+class _Signs:
+    """One mail's signs, read once."""
+
+    __slots__ = ("envelope", "facts", "precedence", "suppress")
+
+    def __init__(self, facts: Facts, envelope: Envelope) -> None:
+        self.facts = facts
+        self.envelope = envelope
+        self.precedence = {_token(v) for v in facts.fields.get("precedence", ())}
+        self.precedence.update(_token(v) for v in facts.fields.get("x-precedence", ()))
+        self.suppress = {
+            _token(word)
+            for value in facts.fields.get("x-auto-response-suppress", ())
+            for word in value[:_MAX_VALUE].split(",")
+        }
+
+    def has(self, name: str) -> bool:
+        return bool(self.facts.first(name))
+
+
+def _token(value: str) -> str:
+    """``Auto-Replied (vacation); owner-email=x`` -> ``auto-replied``: no comment, no parameter, lower case."""
+    value = value[:_MAX_VALUE]
+    if "(" in value:
+        value = _without_comments(value)
+    return value.partition(";")[0].strip().strip('"').lower()
+
+
+def _without_comments(value: str) -> str:
+    kept, depth = [], 0
+    for character in value:
+        if character == "(":
+            depth += 1
+        elif character == ")" and depth:
+            depth -= 1
+        elif not depth:
+            kept.append(character)
+    return "".join(kept)
+
+
+# --- reports -------------------------------------------------------------------------------------------------------
+
+_REPORT_TYPES = frozenset({"", "delivery-status", "disposition-notification", "feedback-report"})
+_REPORTERS = frozenset({"mailer-daemon", "postmaster", "mdaemon"})
+_BOUNCE_SUBJECTS = (
+    "undeliver",
+    "undelivered mail returned",
+    "delivery failure",
+    "delivery status",
+    "delivery has failed",
+    "mail delivery failed",
+    "mail delivery failure",
+    "failure notice",
+    "returned mail",
+    "message not delivered",
+    "unzustellbar",
+    "non remis",
+    "niedostarcz",
+    "配信不能",
+    "配信エラー",
+    "配送エラー",
+    "送信できませんでした",
+    "未達",
+)
+
+
+def _by_report_structure(mail: _Signs) -> _Said:
+    content_type = mail.facts.content_type
+    if content_type == "message/delivery-status":
+        return "content-type", content_type
+    if content_type == "multipart/report":
+        kind = mail.facts.content_parameters.get("report-type", "").lower()
+        if kind in _REPORT_TYPES:
+            return "content-type", f"{content_type}; report-type={kind}"
+    return None
+
+
+def _by_null_reverse_path(mail: _Signs) -> _Said:
+    """A null reverse-path is one weak sign; a report needs a second one (RULES 3.2)."""
+    if mail.envelope.reverse_path:
+        return None
+    if mail.has("x-failed-recipients"):
+        return "x-failed-recipients", mail.facts.first("x-failed-recipients")
+    if mail.facts.from_ and mail.facts.from_[0].local.lower() in _REPORTERS:
+        return "from", mail.facts.from_[0].key
+    subject = mail.facts.subject[:200].lower()
+    if any(words in subject for words in _BOUNCE_SUBJECTS):
+        return "subject", mail.facts.subject
+    return None
+
+
+# --- absence notices and other automatic answers ---------------------------------------------------------------------
+
+_SUPPRESS_ABSENCE = frozenset({"all", "autoreply", "oof"})
+_ABSENCE_MARKS = ("vacation", "owner-email")
+
+
+def _by_exchange_absence(mail: _Signs) -> _Said:
+    """Exchange marks the answers of its rules; the suppress field alone stands in much mail of people."""
+    if mail.has("x-ms-exchange-inbox-rules-loop") and mail.suppress & _SUPPRESS_ABSENCE:
+        return "x-ms-exchange-inbox-rules-loop", mail.facts.first("x-ms-exchange-inbox-rules-loop")
+    return None
+
+
+def _by_vacation(mail: _Signs) -> _Said:
+    for value in mail.facts.fields.get("auto-submitted", ()):
+        lowered = value[:_MAX_VALUE].lower()
+        if _token(value) in {"auto-replied", "vacation"} and any(mark in lowered for mark in _ABSENCE_MARKS):
+            return "auto-submitted", value
+    return None
+
+
+def _by_absence_subject(mail: _Signs) -> _Said:
+    """An automatic answer by its header and an absence by its subject (Gmail writes no more than that)."""
+    said = _by_auto_replied(mail)
+    return ("subject", mail.facts.subject) if said and _has_words(mail.facts.subject, _ABSENCE_WORDS) else None
+
+
+def _by_auto_replied(mail: _Signs) -> _Said:
+    for value in mail.facts.fields.get("auto-submitted", ()):
+        if _token(value) == "auto-replied":
+            return "auto-submitted", value
+    return None
+
+
+def _by_auto_generated(mail: _Signs) -> _Said:
+    """``auto-generated``, ``auto-notified`` and every word that is not ``no`` (RFC 3834 §5: an extension)."""
+    for value in mail.facts.fields.get("auto-submitted", ()):
+        if _token(value) not in {"", "no"}:
+            return "auto-submitted", value
+    return None
+
+
+_ANSWER_FIELDS = (
+    "x-autoreply",
+    "x-autorespond",
+    "x-autoresponse",
+    "x-autoresponder",
+    "x-auto-respond",
+    "x-autoreply-from",
+    "x-mail-autoreply",
+    "x-autogenerated",
+)
+_DENIALS = frozenset({"no", "false", "0", ""})
+_ANSWER_PRECEDENCE = frozenset({"auto_reply", "autoreply", "auto-reply"})
+
+
+def _by_answer_fields(mail: _Signs) -> _Said:
+    facts = mail.facts
+    for name in _ANSWER_FIELDS:
+        if name in facts.fields and _token(facts.first(name)) not in _DENIALS:
+            return name, facts.first(name)
+    if _token(facts.first("x-fc-machinegenerated")) == "true":
+        return "x-fc-machinegenerated", "true"
+    if _token(facts.first("content-identifier")).startswith("auto-replied"):
+        return "content-identifier", facts.first("content-identifier")
+    if _token(facts.first("x400-content-identifier")).startswith("auto reply to"):
+        return "x400-content-identifier", facts.first("x400-content-identifier")
+    for value in facts.fields.get("delivered-to", ()):
+        if _token(value).partition("@")[0] == "autoresponder":
+            return "delivered-to", value
+    words = mail.precedence & _ANSWER_PRECEDENCE
+    return ("precedence", min(words)) if words else None
+
+
+# --- the rest ----------------------------------------------------------------------------------------------------
+
+
+def _by_calendar(mail: _Signs) -> _Said:
+    facts = mail.facts
+    return ("content-type", "text/calendar") if facts.is_calendar_answer and not facts.has_calendar_comment else None
+
+
+def _by_other_report(mail: _Signs) -> _Said:
+    return ("content-type", "multipart/report") if mail.facts.content_type == "multipart/report" else None
+
+
+_BULK = frozenset({"bulk", "junk"})
+
+
+def _by_newsletter(mail: _Signs) -> _Said:
+    if not mail.precedence & _BULK:
+        return None
+    for name in ("list-unsubscribe", "feedback-id"):
+        if mail.has(name):
+            return name, mail.facts.first(name)
+    return None
+
+
+def _by_list(mail: _Signs) -> _Said:
+    for name in ("list-id", "list-post"):
+        if mail.has(name):
+            return name, mail.facts.first(name)
+    return ("precedence", "list") if "list" in mail.precedence else None
+
+
+# At the start of the local part, or (the no-reply words) at its end: ``drive-shares-noreply``. What follows must not be
+# a letter, so that ``bouncer`` and ``noreplyless`` remain people.
+_ROBOT_LOCAL = re.compile(
+    r"^(?:mailer-daemon|postmaster|mdaemon|listserv|majordomo|bounces?)(?![a-z])"
+    r"|(?:^|[-_.+])(?:no[-_.]?reply|do[-_.]?not[-_.]?reply)(?![a-z])"
+)
+
+
+def _by_robot_sender(mail: _Signs) -> _Said:
+    facts = mail.facts
+    sender = facts.from_[0] if facts.from_ else facts.sender
+    if sender is not None and _ROBOT_LOCAL.search(sender.local[:256].lower()):
+        return "from", sender.key
+    return None
+
+
+_TABLE: tuple[tuple[AutomaticKind, Callable[[_Signs], _Said]], ...] = (
+    (AutomaticKind.REPORT, _by_report_structure),
+    (AutomaticKind.REPORT, _by_null_reverse_path),
+    (AutomaticKind.OOO, _by_exchange_absence),
+    (AutomaticKind.OOO, _by_vacation),
+    (AutomaticKind.OOO, _by_absence_subject),
+    (AutomaticKind.AUTO_REPLY, _by_auto_replied),
+    (AutomaticKind.CALENDAR_ANSWER, _by_calendar),
+    (AutomaticKind.AUTO_GENERATED, _by_auto_generated),
+    (AutomaticKind.AUTO_GENERATED, _by_other_report),
+    (AutomaticKind.AUTO_REPLY, _by_answer_fields),
+    (AutomaticKind.NEWSLETTER, _by_newsletter),
+    (AutomaticKind.LIST, _by_list),
+    (AutomaticKind.ROBOT, _by_robot_sender),
+)
+
+_SILENT_PRECEDENCE = frozenset({"bulk", "junk", "list"})
+_SILENT_SUPPRESS = frozenset({"all", "autoreply", "auto-reply", "auto_reply", "dr", "oof"})
+_LIST_FIELDS = ("list-unsubscribe", "list-subscribe", "list-help", "list-owner", "list-archive", "feedback-id")
+
+
+def _forbids_answer(mail: _Signs) -> bool:
+    """What does not make a class but forbids an automatic answer (RELIABILITY C55, RFC 3834 §2)."""
+    return (
+        not mail.envelope.reverse_path
+        or bool(mail.precedence & _SILENT_PRECEDENCE)
+        or bool(mail.suppress & _SILENT_SUPPRESS)
+        or any(mail.has(name) for name in _LIST_FIELDS)
+    )
+
+
+# --- words in a subject (RULES 2B.8) -------------------------------------------------------------------------------
+
+_ABSENCE_WORDS = (
+    "不在",
+    "外出中",
+    "休暇",
+    "退職",
+    "out of office",
+    "out of the office",
+    "out-of-office",
+    "abwesen",
+    "absence du bureau",
+    "poza biurem",
+    "nieobecno",
+    "vacation",
+)
+_ANSWER_WORDS = (
+    "自動返信",
+    "自動応答",
+    "自動送信",
+    "automatic reply",
+    "automatische antwort",
+    "réponse automatique",
+    "autoodpowied",
+    "automatyczna odpowied",
+    "odpowiedź automatyczna",
+    "risposta automatica",
+    "respuesta automática",
+    "automatisch antwoord",
+    "autosvar",
+)
+_WORDS = _ABSENCE_WORDS + _ANSWER_WORDS
+_AT_THE_START = re.compile(r"\s*(?:auto\s*[:：]|absent(?:e|es|s)?(?![a-zà-ÿ]))", re.IGNORECASE)
+
+
+def _has_words(subject: str, words: tuple[str, ...]) -> bool:
+    lowered = subject[:200].lower()
+    return any(word in lowered for word in words)
+
+
+def _looks_automatic(subject: str) -> bool:
+    return _has_words(subject, _WORDS) or _AT_THE_START.match(subject) is not None

@@ -1,0 +1,38 @@
+"""Is this the same mail again? Same Message-ID, From and Date (DESIGN 2, RULES_OF_MAIL 5)."""
+
+from hashlib import sha256
+
+from supportrelay.core.facts import Facts
+
+__all__ = ["duplicate_key"]
+
+
+def duplicate_key(facts: Facts) -> str:
+    """Return 64 hex digits that are equal for two arrivals of one mail and different for two mails.
+
+    Received and every field that a way adds are left out, so the key is stable over redelivery, over a second of our
+    addresses and over a group that puts its footer under the text. A mail without a usable Message-ID is known by its
+    decoded contents, author, date and subject. Some senders use one Message-ID for many mails (RULES 5.4): another
+    From or Date makes another mail, and nobody's mail ever suppresses that of another author.
+    """
+    identity = _usable_id(facts.message_id) or f"gen-{facts.content_key}\0{facts.subject}"
+    named = "\0".join((identity, " ".join(_authors(facts)), " ".join(facts.date_text.split())))
+    return sha256(named.encode("utf-8", "replace")).hexdigest()
+
+
+def _usable_id(message_id: str) -> str:
+    """The id inside its brackets, case kept; "" when it names nothing in the world (RULES 5.1)."""
+    inner = message_id.strip().removeprefix("<").removesuffix(">").strip()
+    domain = inner.rpartition("@")[2].lower()
+    return "" if domain in {"", "localhost", "localhost.localdomain"} else inner
+
+
+def _authors(facts: Facts) -> list[str]:
+    """The authors in comparing form.
+
+    A group that rewrote a strict-DMARC author's From ("Ann via Support") names him in X-Original-From: the direct
+    arrival and the one through the group are one mail. Who forges that could forge From as well.
+    """
+    if facts.original_from is not None and any(" via " in f" {m.name} " for m in facts.from_):
+        return [facts.original_from.key]
+    return sorted({mailbox.key for mailbox in facts.from_})

@@ -1,0 +1,276 @@
+"""Conditions of rules: three answers, and one table that says for each name what it asks (DESIGN 7).
+
+A condition tree is made of `AllOf`, `AnyOf`, `Negation` and `Test`. Its answer follows Kleene: *no* decides an `AllOf`
+and *yes* an `AnyOf` whatever else cannot be told.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from supportrelay.core.automatic import RULE_WORDS
+from supportrelay.core.decision import Direction, Place
+from supportrelay.core.errors import InputError
+from supportrelay.core.office_hours import OfficeHours
+from supportrelay.core.rule_patterns import CompilePattern, PatternList
+from supportrelay.core.rule_subject import Folded, View
+
+__all__ = [
+    "CONDITIONS",
+    "RULE_DIRECTIONS",
+    "AllOf",
+    "Always",
+    "Answer",
+    "AnyOf",
+    "Condition",
+    "ConditionValue",
+    "Negation",
+    "Test",
+    "condition",
+]
+
+
+class Answer(Enum):
+    """What a condition says about a mail."""
+
+    YES = "yes"
+    NO = "no"
+    CANNOT_TELL = "cannot tell"  # not now: the CRM was not reached
+
+
+RULE_DIRECTIONS = frozenset(
+    {
+        Direction.INBOUND,
+        Direction.OUTBOUND,
+        Direction.NOTE,
+        Direction.UNPROVEN,
+        Direction.AUTOMATIC,
+        Direction.SPAM,
+    }
+)
+"""Directions that rules get to see; loops, reports and the same mail again are decided before."""
+
+# --- the tree ------------------------------------------------------------------------------------------------------
+
+Ask = Callable[[View], bool | None]
+"""True, False, or None for *cannot tell*."""
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One condition; ``name`` is what the configuration calls it."""
+
+    __test__ = False  # no test of pytest's
+
+    name: str
+    ask: Ask = field(repr=False)
+
+    def answer(self, view: View) -> Answer:
+        """The answer; a *cannot tell* is noted in ``view.untold``."""
+        said = self.ask(view)
+        if said is None:
+            view.untold.append(self.name)
+            return Answer.CANNOT_TELL
+        return Answer.YES if said else Answer.NO
+
+
+@dataclass(frozen=True, slots=True)
+class Always:
+    """A rule without conditions."""
+
+    def answer(self, view: View) -> Answer:  # noqa: ARG002  same shape as the others
+        """Yes."""
+        return Answer.YES
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Every part says yes. One *no* decides, even when another part cannot be told."""
+
+    parts: tuple["Condition", ...]
+
+    def answer(self, view: View) -> Answer:
+        """The least of the answers: no, cannot tell, yes."""
+        found = Answer.YES
+        for part in self.parts:
+            said = part.answer(view)
+            if said is Answer.NO:
+                return said
+            if said is Answer.CANNOT_TELL:
+                found = said
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Some part says yes. One *yes* decides, even when another part cannot be told."""
+
+    parts: tuple["Condition", ...]
+
+    def answer(self, view: View) -> Answer:
+        """The greatest of the answers: yes, cannot tell, no."""
+        found = Answer.NO
+        for part in self.parts:
+            said = part.answer(view)
+            if said is Answer.YES:
+                return said
+            if said is Answer.CANNOT_TELL:
+                found = said
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Negation:
+    """The part says no. What cannot be told cannot be told the other way round either."""
+
+    part: "Condition"
+
+    def answer(self, view: View) -> Answer:
+        """Yes for no, no for yes."""
+        return _OPPOSITE[self.part.answer(view)]
+
+
+_OPPOSITE = {Answer.YES: Answer.NO, Answer.NO: Answer.YES, Answer.CANNOT_TELL: Answer.CANNOT_TELL}
+
+Condition = Test | Always | AllOf | AnyOf | Negation
+
+
+# --- what each name asks ---------------------------------------------------------------------------------------------
+
+ConditionValue = Sequence[str] | bool | int | dict[str, Sequence[str]] | OfficeHours
+"""Words and patterns always as a list (any of them); header as name -> patterns; size in octets; hours ready made."""
+
+
+def condition(name: str, value: ConditionValue, compile_pattern: CompilePattern) -> Test:
+    """Return the condition of that name.
+
+    Raises:
+        InputError: The value cannot have an effect: a word that is none, a pattern that cannot be used.
+        KeyError: No condition of that name (`CONDITIONS` has them all).
+    """
+    return Test(name, CONDITIONS[name](value, compile_pattern))
+
+
+_Builder = Callable[[ConditionValue, CompilePattern], Ask]
+
+
+def _strings(value: ConditionValue) -> list[str]:
+    if not isinstance(value, (list, tuple)) or not value or not all(isinstance(one, str) for one in value):
+        raise InputError("needs one word or pattern, or a list of them")
+    return list(value)
+
+
+def _words(allowed: Sequence[str], of: Callable[[View], str]) -> _Builder:
+    def build(value: ConditionValue, compile_pattern: CompilePattern) -> Ask:  # noqa: ARG001  one shape for all
+        wanted = {word.strip().lower() for word in _strings(value)}
+        unknown = sorted(wanted - set(allowed))
+        if unknown:
+            raise InputError(f"no such word: {', '.join(unknown)}; known are {', '.join(allowed)}")
+        return lambda view: of(view) in wanted
+
+    return build
+
+
+def _truth(of: Callable[[View], bool | None]) -> _Builder:
+    def build(value: ConditionValue, compile_pattern: CompilePattern) -> Ask:  # noqa: ARG001  one shape for all
+        if not isinstance(value, bool):
+            raise InputError("needs true or false")
+
+        def ask(view: View) -> bool | None:
+            said = of(view)
+            return None if said is None else said is value
+
+        return ask
+
+    return build
+
+
+def _patterns(of: Callable[[View], tuple[Folded, ...] | None], *, are_addresses: bool = False) -> _Builder:
+    def build(value: ConditionValue, compile_pattern: CompilePattern) -> Ask:
+        texts = _strings(value)
+        if are_addresses:
+            _refuse_no_address(texts)
+        wanted = PatternList.parse(texts, compile_pattern)
+
+        def ask(view: View) -> bool | None:
+            values = of(view)
+            if values is None:
+                return None
+            return any(wanted.fits(raw, folded) for raw, folded in values)
+
+        return ask
+
+    return build
+
+
+def _refuse_no_address(texts: Sequence[str]) -> None:
+    for text in texts:
+        if "@" not in text and "*" not in text and not text.startswith("/"):
+            raise InputError(f"{text!r} fits no address; write ann@example.com, *@example.com or /expression/")
+
+
+def _attachment(value: ConditionValue, compile_pattern: CompilePattern) -> Ask:
+    if isinstance(value, bool):
+        return lambda view: bool(view.facts.attachments) is value
+    return _patterns(lambda view: view.attachments)(value, compile_pattern)
+
+
+def _header(value: ConditionValue, compile_pattern: CompilePattern) -> Ask:
+    """Every field named must have a value that fits; a field that is absent does not fit."""
+    if not isinstance(value, dict) or not value:
+        raise InputError("needs field names and patterns, like {X-Priority: 1}")
+    wanted = []
+    for name, texts in value.items():
+        if not name or not name.isascii() or not name.isprintable() or set(" :") & set(name):
+            raise InputError(f"{name!r} is no name of a header field")
+        wanted.append((name.lower(), PatternList.parse(_strings(texts), compile_pattern)))
+
+    def ask(view: View) -> bool:
+        return all(any(patterns.fits(*pair) for pair in view.header(name)) for name, patterns in wanted)
+
+    return ask
+
+
+def _size_over(value: ConditionValue, compile_pattern: CompilePattern) -> Ask:  # noqa: ARG001  one shape for all
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InputError("needs a size in octets")
+    return lambda view: view.facts.size_octets > value
+
+
+def _language(value: ConditionValue, compile_pattern: CompilePattern) -> Ask:  # noqa: ARG001  one shape for all
+    wanted = {word.strip().lower() for word in _strings(value)}
+    for word in wanted:
+        if not (word.isascii() and word.isalpha() and len(word) in {2, 3}):
+            raise InputError(f"{word!r} is no language; use ja, en, fr, pl or another code of two or three letters")
+    return lambda view: view.language in wanted
+
+
+def _hours(value: ConditionValue, compile_pattern: CompilePattern) -> Ask:  # noqa: ARG001  one shape for all
+    if not isinstance(value, OfficeHours):
+        raise InputError("needs office hours, like 'Mon-Fri 09:00-18:00'")
+    return lambda view: value.covers(view.subject.accepted_at)
+
+
+CONDITIONS: dict[str, _Builder] = {
+    "direction": _words(sorted(RULE_DIRECTIONS), lambda view: str(view.subject.direction)),
+    "support_in": _words([str(place) for place in Place], lambda view: str(view.subject.place)),
+    "from": _patterns(lambda view: view.from_, are_addresses=True),
+    "to": _patterns(lambda view: view.to, are_addresses=True),
+    "cc": _patterns(lambda view: view.cc, are_addresses=True),
+    "recipient": _patterns(lambda view: view.recipients, are_addresses=True),
+    "subject": _patterns(lambda view: view.subject_text),
+    "header": _header,
+    "body": _patterns(lambda view: view.body),
+    "attachment": _attachment,
+    "size_over": _size_over,
+    "spam": _truth(lambda view: view.subject.is_spam),
+    "automatic": _words(list(dict.fromkeys(RULE_WORDS.values())), lambda view: view.subject.automatic),
+    "proven": _truth(lambda view: view.subject.proven),
+    "known_contact": _truth(lambda view: view.subject.known_contact),
+    "company": _patterns(lambda view: view.companies),
+    "deal": _patterns(lambda view: view.deals),
+    "owner": _patterns(lambda view: view.owners, are_addresses=True),
+    "language": _language,
+    "hours": _hours,
+}
+"""Every condition that a rule may name."""
