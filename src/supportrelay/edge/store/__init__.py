@@ -1,0 +1,6 @@
+"""Everything that is kept: one SQLite file (PostgreSQL later, behind the same port)."""
+
+from supportrelay.edge.store.database import StoreError
+from supportrelay.edge.store.sqlite import SqliteStore, sqlite_path
+
+__all__ = ["SqliteStore", "StoreError", "sqlite_path"]

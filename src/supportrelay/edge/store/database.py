@@ -1,0 +1,179 @@
+"""Opening the database file: pragmas, schema, migrations; sqlite3's errors turned into ours.
+
+DIAGNOSTICS
+  `StoreError`: the file cannot be used and trying again cannot help; the text says why, for who starts us.
+  `TransientFailure`: locked (4.3.0), disk full (4.3.1), anything else the disk says (4.3.0). Nothing was written.
+  sqlite3.ProgrammingError and InterfaceError pass through: they are bugs of ours.
+"""
+
+import re
+import sqlite3
+import time
+import uuid
+from importlib import resources
+from pathlib import Path
+
+from supportrelay.core.errors import InputError, TransientFailure
+
+__all__ = ["SCHEMA_VERSION", "StoreError", "as_failure", "connect", "is_busy", "prepare"]
+
+SCHEMA_VERSION = 1
+_APPLICATION_ID = 0x53524C59  # "SRLY": tells our file from any other SQLite file
+_MIGRATION = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_LOCKED_WAIT_S = 10.0
+
+
+class StoreError(InputError):
+    """The store cannot be opened; the text says what to do."""
+
+
+def connect(path: Path, *, read_only: bool, cache_kib: int = 16_384) -> sqlite3.Connection:
+    """A connection as we use it everywhere: autocommit, WAL, every commit synced.
+
+    It may move between threads, one at a time (`writer.GroupWriter`).
+    """
+    mode = "ro" if read_only else "rw"
+    uri = f"{path.resolve().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=0.0, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
+    connection.execute(f"PRAGMA cache_size = -{cache_kib}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    if read_only:
+        # Readers never wait for writers in WAL; only for the recovery of a file whose last user died.
+        connection.execute("PRAGMA busy_timeout = 2000")
+        connection.execute("PRAGMA query_only = ON")
+    else:
+        connection.execute("PRAGMA foreign_keys = ON")
+        # NORMAL would lose commits that were answered with 250 when the power fails (RELIABILITY, section A).
+        connection.execute("PRAGMA synchronous = FULL")
+        # The checkpointer (writer.py) does this beside the traffic; this is the net below it.
+        connection.execute("PRAGMA wal_autocheckpoint = 65536")
+        connection.execute(f"PRAGMA journal_size_limit = {128 * 1024 * 1024}")
+    return connection
+
+
+def prepare(path: Path, *, create: bool) -> None:
+    """Make the file when asked, bring its schema up to date, refuse what we do not know.
+
+    Raises:
+        StoreError: Missing and not to be created, no store of ours, damaged, or of a newer release.
+        TransientFailure: Locked by somebody for longer than 10 s, or the disk is full.
+    """
+    if not path.exists():
+        if not create:
+            raise StoreError(
+                f"{path}: no store here. If this is the first start, create it (`supportrelay serve` does so with an "
+                "empty state directory); if it should exist, look for the file or restore a backup: "
+                "accepted mail is in it"
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+    try:
+        connection = connect(path, read_only=False)
+    except sqlite3.Error as exc:
+        raise StoreError(f"{path}: cannot be opened: {exc}") from exc
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {int(_LOCKED_WAIT_S * 1000)}")
+        _bring_up_to_date(connection, path)
+    except sqlite3.DatabaseError as exc:
+        if is_busy(exc) or getattr(exc, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
+            raise as_failure(exc) from exc
+        raise StoreError(f"{path}: damaged or not a store of supportrelay: {exc}") from exc
+    finally:
+        connection.close()
+
+
+def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = _known_version(connection, path)
+        if version == 0:
+            _create(connection)
+        else:
+            _migrate(connection, version)
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _known_version(connection: sqlite3.Connection, path: Path) -> int:
+    """The schema version of a store of ours, 0 of an empty file.
+
+    Raises:
+        StoreError: Somebody else's file, or of a newer release.
+    """
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    application = int(connection.execute("PRAGMA application_id").fetchone()[0])
+    tables = int(connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
+    if version == 0 and tables == 0:
+        return 0
+    if application != _APPLICATION_ID or version == 0:
+        raise StoreError(f"{path}: a SQLite file, but not a store of supportrelay; left as it is")
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path}: made by a newer supportrelay (schema {version}, this release knows {SCHEMA_VERSION}); "
+            "install that release again or restore a backup made before the upgrade"
+        )
+    return version
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    for statement in _statements(resources.files(__package__).joinpath("schema.sql").read_text("utf-8")):
+        connection.execute(statement)
+    connection.executemany(
+        "INSERT INTO meta (name, value) VALUES (?, ?)",
+        [("instance_id", uuid.uuid4().hex), ("directory_version", "1")],
+    )
+    connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Apply what is newer than ``version``; each is recorded in the transaction it ran in."""
+    for number, name, text in _migrations():
+        if version < number <= SCHEMA_VERSION:
+            for statement in _statements(text):
+                connection.execute(statement)
+            connection.execute(
+                "INSERT INTO migrations (number, name, applied_at) VALUES (?, ?, ?)",
+                (number, name, int(time.time() * 1_000_000)),
+            )
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _migrations() -> list[tuple[int, str, str]]:
+    folder = resources.files(__package__).joinpath("migrations")
+    found = [(_MIGRATION.match(entry.name), entry) for entry in folder.iterdir()]
+    return sorted((int(m[1]), m[2], entry.read_text("utf-8")) for m, entry in found if m)
+
+
+def _statements(script: str) -> list[str]:
+    """Single statements; sqlite3's executescript would commit our transaction first."""
+    statements, pending = [], ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            statements.append(pending)
+            pending = ""
+    return statements
+
+
+def is_busy(exc: BaseException) -> bool:
+    """Somebody else holds the lock."""
+    return (getattr(exc, "sqlite_errorcode", 0) & 0xFF) in _BUSY
+
+
+def as_failure(exc: Exception) -> Exception:
+    """What a caller gets for an error of sqlite3 or the disk; bugs stay what they are."""
+    if isinstance(exc, sqlite3.ProgrammingError | sqlite3.InterfaceError):
+        return exc
+    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL or getattr(exc, "errno", None) in {28, 122}:  # ENOSPC, EDQUOT
+        return TransientFailure("4.3.1", "No space to store the message now", detail=f"store: {exc}")
+    if isinstance(exc, sqlite3.Error | OSError):
+        return TransientFailure("4.3.0", "Cannot store now, please try again", detail=f"store: {exc}")
+    return exc

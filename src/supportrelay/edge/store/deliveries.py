@@ -1,0 +1,272 @@
+"""Copies on their way: claims, ends of attempts, failover, and what a message's state is after them."""
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+
+from supportrelay.core.delivery import DeliveryKind, DeliveryState, MessageState, Outcome, OutcomeKind
+from supportrelay.core.ports import (
+    Attempted,
+    ClaimedDelivery,
+    DeliveryView,
+    NewDelivery,
+    Reported,
+    WaitingMessage,
+)
+from supportrelay.edge.store.changes import change_row, write_changes
+from supportrelay.edge.store.rows import (
+    address_key,
+    clean_text,
+    from_microseconds,
+    to_microseconds,
+    unpack_envelope,
+    unpack_json,
+)
+from supportrelay.edge.store.settle import insert_deliveries
+
+__all__ = [
+    "add_failover",
+    "claim_deliveries",
+    "delivery",
+    "delivery_of_copy",
+    "fail_delivery",
+    "has_due_deliveries",
+    "nobody_got",
+    "report",
+    "state_after",
+]
+
+_OPEN = {"due", "sending", "deferred"}
+_ENDED = {"delivered", "failed", "dropped"}
+
+_HAS_DUE = """
+SELECT 1 FROM deliveries INDEXED BY deliveries_at_work
+WHERE state IN ('due', 'sending', 'deferred') AND due_at <= ? LIMIT 1"""
+_DUE = """
+SELECT d.id, d.state, d.attempts, d.begun_at, d.message, m.queue_id, d.recipient, d.kind, d.new_message_id,
+m.reverse_path, m.forward_paths, m.peer, m.is_smtputf8, m.accepted_at, x.copy_plan, c.ticket_id
+FROM deliveries d INDEXED BY deliveries_at_work
+JOIN messages m ON m.seq = d.message LEFT JOIN decisions x ON x.message = d.message
+LEFT JOIN conversations c ON c.id = m.conversation_id
+WHERE d.state IN ('due', 'sending', 'deferred') AND d.due_at <= ? ORDER BY d.due_at, d.id LIMIT ?"""
+_CLAIM = """
+UPDATE deliveries SET state = 'sending', attempts = attempts + 1, begun_at = ?, holder = ?, due_at = ? WHERE id = ?"""
+_ATTEMPTED = """
+SELECT d.state, d.attempts, d.begun_at, d.message, d.recipient FROM deliveries d WHERE d.id = ?"""
+_END = "UPDATE deliveries SET state = ?, due_at = ?, holder = NULL, last_reply = ? WHERE id = ?"
+_STATES = "SELECT state, kind FROM deliveries WHERE message = ?"
+_MESSAGE = "SELECT state, due_at, failover_at, accepted_at FROM messages WHERE seq = ?"
+_NOBODY_GOT = """
+SELECT m.seq, m.queue_id, m.address_name, c.ticket_id, x.copy_plan, m.due_at
+FROM messages m INDEXED BY messages_at_work LEFT JOIN decisions x ON x.message = m.seq
+LEFT JOIN conversations c ON c.id = m.conversation_id
+WHERE m.state = 'composed' AND m.state NOT IN ('delivered', 'filed') AND m.due_at <= ? ORDER BY m.due_at LIMIT ?"""
+_VIEW = """
+SELECT d.id, m.queue_id, d.recipient, d.state, c.ticket_id, m.message_id, d.new_message_id FROM deliveries d
+JOIN messages m ON m.seq = d.message LEFT JOIN conversations c ON c.id = m.conversation_id"""
+
+
+def has_due_deliveries(connection: sqlite3.Connection, now: int) -> bool:
+    """Is there anything to claim? Asked on the reading connection."""
+    return connection.execute(_HAS_DUE, (now,)).fetchone() is not None
+
+
+def claim_deliveries(
+    connection: sqlite3.Connection, now: datetime, holder: str, until: int, limit: int
+) -> list[ClaimedDelivery]:
+    """Take due copies, oldest first, each with a new attempt recorded."""
+    at = to_microseconds(now)
+    rows = connection.execute(_DUE, (at, limit)).fetchall()
+    connection.executemany(_CLAIM, [(at, holder, until, row[0]) for row in rows])
+    # An attempt with a beginning and no end: its worker is gone, the copy may or may not have arrived.
+    lost = [
+        change_row(
+            at,
+            "delivery.lost",
+            "relay",
+            {"attempt": row[2], "begun_at": None if row[3] is None else from_microseconds(row[3])},
+            message=row[4],
+            delivery_id=row[0],
+        )
+        for row in rows
+        if row[1] == DeliveryState.SENDING
+    ]
+    if lost:
+        write_changes(connection, lost)
+    return [
+        ClaimedDelivery(
+            delivery_id=row[0],
+            queue_id=row[5],
+            recipient=row[6],
+            kind=DeliveryKind(row[7]),
+            attempt=row[2] + 1,
+            envelope=unpack_envelope(row[9], row[10], row[11], row[12]),
+            accepted_at=from_microseconds(row[13]),
+            copy_plan=unpack_json(row[14]),
+            ticket_id=row[15],
+            new_message_id=row[8],
+        )
+        for row in rows
+    ]
+
+
+def report(connection: sqlite3.Connection, attempted: Attempted) -> Reported:
+    """Write the end of an attempt and what follows for its message.
+
+    An attempt that is no longer the running one (its lease was lost, or a person took the copy out of the queue) is
+    recorded; it decides only when the copy did arrive.
+    """
+    a = attempted
+    row = connection.execute(_ATTEMPTED, (a.delivery_id,)).fetchone()
+    if row is None:
+        return Reported(MessageState.DEAD, nobody_got_it=False)
+    state, attempts, begun_at, seq, recipient = row
+    is_running = state == DeliveryState.SENDING and attempts == a.attempt
+    arrived = a.state == DeliveryState.DELIVERED and state != DeliveryState.DELIVERED
+    if is_running or arrived:
+        due_at = None if a.due_at is None else to_microseconds(a.due_at)
+        connection.execute(_END, (a.state, due_at, _reply_line(a.outcome), a.delivery_id))
+    why = _why(a.outcome, recipient) | {"attempt": a.attempt}
+    if begun_at is not None and is_running:
+        why["begun_at"] = from_microseconds(begun_at)
+    if a.due_at is not None:
+        why["due_at"] = a.due_at
+    if not is_running:
+        why["too_late"] = True
+    what = "delivery.held" if a.state == DeliveryState.HELD else f"delivery.{a.outcome.kind}"
+    now = to_microseconds(a.now)
+    write_changes(connection, [change_row(now, what, "relay", why, message=seq, delivery_id=a.delivery_id)])
+    return update_message(connection, seq)
+
+
+def update_message(connection: sqlite3.Connection, seq: int) -> Reported:
+    """Set a message's state to what its copies make of it."""
+    rows = connection.execute(_STATES, (seq,)).fetchall()
+    state, due_at, failover_at, accepted_at = connection.execute(_MESSAGE, (seq,)).fetchone()
+    after, got, all_failed = state_after(rows, failover_made=failover_at is not None)
+    nobody_got_it = all_failed and failover_at is None
+    now_due_at = None
+    if after == MessageState.COMPOSED and not got and failover_at is None:
+        now_due_at = 0 if all_failed else accepted_at
+    if (state, due_at) != (after, now_due_at):
+        connection.execute(
+            "UPDATE messages SET state = ?, due_at = ?, holder = NULL WHERE seq = ?", (after, now_due_at, seq)
+        )
+    return Reported(after, nobody_got_it)
+
+
+def state_after(copies: Sequence[tuple[str, str]], *, failover_made: bool) -> tuple[MessageState, bool, bool]:
+    """``(state, somebody got it, all failed)`` of a message by ``(state, kind)`` of its copies.
+
+    Copies sent on as they are (submission's other recipients) are not ours to read: they count only when there is
+    nothing else. A message stays COMPOSED while Allmember can still be asked.
+    """
+    ours = [state for state, kind in copies if kind != DeliveryKind.AS_IS] or [state for state, _ in copies]
+    got = DeliveryState.DELIVERED in ours
+    all_failed = not got and "failed" in ours and all(state in _ENDED for state in ours)
+    states = {state for state, _ in copies}
+    if states & _OPEN or (all_failed and not failover_made):
+        return MessageState.COMPOSED, got, all_failed
+    if DeliveryState.HELD in states:
+        return MessageState.HELD, got, all_failed
+    if got:
+        return MessageState.DELIVERED, got, all_failed
+    if states <= {DeliveryState.DROPPED}:
+        return MessageState.FILED, got, all_failed
+    return MessageState.DEAD, got, all_failed
+
+
+def add_failover(
+    connection: sqlite3.Connection, queue_id: str, deliveries: Sequence[NewDelivery], why: str, now: int
+) -> None:
+    """Add Allmember's copies, once a message; who has or will have one is left out. None left: the message is dead."""
+    row = connection.execute("SELECT seq, failover_at FROM messages WHERE queue_id = ?", (queue_id,)).fetchone()
+    if row is None or row[1] is not None:
+        return
+    seq = row[0]
+    served = {
+        key
+        for (key,) in connection.execute(
+            "SELECT recipient_key FROM deliveries WHERE message = ? AND state NOT IN ('failed', 'dropped')", (seq,)
+        )
+    }
+    added = tuple(copy for copy in deliveries if address_key(copy.recipient) not in served)
+    insert_deliveries(connection, seq, added, now)
+    connection.execute("UPDATE messages SET failover_at = ? WHERE seq = ?", (now, seq))
+    reasons = {"why": why, "recipients": [copy.recipient for copy in added]}
+    write_changes(connection, [change_row(now, "message.failover", "relay", reasons, message=seq)])
+    update_message(connection, seq)
+
+
+def nobody_got(connection: sqlite3.Connection, accepted_before: int, limit: int) -> list[WaitingMessage]:
+    """Composed messages that nobody has got, all failed ones first."""
+    found = []
+    for seq, queue_id, address_name, ticket_id, copy_plan, due_at in connection.execute(
+        _NOBODY_GOT, (accepted_before, limit)
+    ).fetchall():
+        recipients = connection.execute("SELECT recipient_key FROM deliveries WHERE message = ?", (seq,)).fetchall()
+        plan = unpack_json(copy_plan)
+        found.append(
+            WaitingMessage(queue_id, address_name, ticket_id, plan, frozenset(r[0] for r in recipients), due_at == 0)
+        )
+    return found
+
+
+def delivery(connection: sqlite3.Connection, delivery_id: int) -> DeliveryView | None:
+    """One delivery."""
+    return _view(connection.execute(f"{_VIEW} WHERE d.id = ?", (delivery_id,)).fetchone())
+
+
+def delivery_of_copy(connection: sqlite3.Connection, message_id: str, recipient: str) -> DeliveryView | None:
+    """The newest delivery of a mail with this Message-ID, its own or one we gave to the copy."""
+    values = (clean_text(message_id), address_key(recipient))
+    if not values[0]:
+        return None
+    rows = (
+        connection.execute(
+            f"{_VIEW} WHERE {column} = ? AND {column} <> '' AND d.recipient_key = ? ORDER BY d.id DESC LIMIT 1", values
+        ).fetchone()
+        for column in ("m.message_id", "d.new_message_id")
+    )
+    return _view(max((row for row in rows if row is not None), default=None, key=lambda row: int(row[0])))
+
+
+def fail_delivery(connection: sqlite3.Connection, delivery_id: int, outcome: Outcome, now: int) -> Reported:
+    """A report said that a copy which the next host took did not arrive."""
+    row = connection.execute(_ATTEMPTED, (delivery_id,)).fetchone()
+    if row is None:
+        return Reported(MessageState.DEAD, nobody_got_it=False)
+    state, attempts, _, seq, recipient = row
+    if state != DeliveryState.FAILED:
+        connection.execute(_END, (DeliveryState.FAILED, None, _reply_line(outcome), delivery_id))
+    why = _why(outcome, recipient) | {"attempt": attempts, "by_report": True}
+    what = f"delivery.{OutcomeKind.FAILED}"
+    write_changes(connection, [change_row(now, what, "relay", why, message=seq, delivery_id=delivery_id)])
+    return update_message(connection, seq)
+
+
+def _view(row: tuple[int, str, str, str, int | None, str, str] | None) -> DeliveryView | None:
+    if row is None:
+        return None
+    return DeliveryView(row[0], row[1], row[2], DeliveryState(row[3]), row[4], row[6] or row[5])
+
+
+def _reply_line(outcome: Outcome) -> str:
+    parts = (str(outcome.code) if outcome.code else "", outcome.status, outcome.text)
+    return clean_text(" ".join(part for part in parts if part))
+
+
+def _why(outcome: Outcome, recipient: str) -> dict[str, object]:
+    why: dict[str, object] = {
+        "recipient": recipient,
+        "code": outcome.code,
+        "status": outcome.status,
+        "text": outcome.text,
+        "host": outcome.host,
+        "phase": outcome.phase,
+    }
+    if outcome.cause != "none":
+        why["cause"] = outcome.cause
+    if outcome.is_uncertain:
+        why["is_uncertain"] = True
+    return why

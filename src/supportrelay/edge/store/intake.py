@@ -1,0 +1,119 @@
+"""Taking custody of messages, and handing them to whoever goes on with them."""
+
+import sqlite3
+from dataclasses import dataclass
+
+from supportrelay.core.envelope import Envelope
+from supportrelay.core.ports import Accepted
+from supportrelay.edge.store.changes import change_row, write_changes
+from supportrelay.edge.store.rows import clean_text, pack_paths, pack_peer, to_microseconds, unpack_envelope
+
+__all__ = ["Claimed", "accept", "claim_messages", "content", "has_due_messages", "hold_message"]
+
+_INSERT_MESSAGE = """
+INSERT INTO messages (queue_id, state, due_at, holder, accepted_at, size_octets, is_smtputf8, message_id, subject,
+reverse_path, forward_paths, peer) VALUES (?, 'accepted', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_INSERT_CONTENT = "INSERT INTO contents (message, octets, file) VALUES (?, ?, ?)"
+
+_HAS_DUE = """
+SELECT 1 FROM messages INDEXED BY messages_at_work
+WHERE state = ? AND state NOT IN ('delivered', 'filed') AND due_at <= ? LIMIT 1"""
+_DUE = """
+SELECT seq, accepted_at FROM messages INDEXED BY messages_at_work
+WHERE state = ? AND state NOT IN ('delivered', 'filed') AND due_at <= ? ORDER BY due_at, seq LIMIT ?"""
+_CLAIM = """
+UPDATE messages SET holder = ?, due_at = ?, tries = tries + 1 WHERE seq = ?
+RETURNING queue_id, reverse_path, forward_paths, peer, is_smtputf8, accepted_at, message_id, subject, tries,
+first_wait_at, released_by"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A claimed message; its octets, or the file they lie in."""
+
+    queue_id: str
+    envelope: Envelope
+    accepted_at: int
+    message_id: str
+    subject: str
+    tries: int
+    first_wait_at: int | None
+    released_by: str
+    octets: bytes | None
+    file: str | None
+
+
+def accept(connection: sqlite3.Connection, message: Accepted, holder: str | None, until: int, file: str | None) -> None:
+    """Insert a message in ACCEPTED, with its content and the change row."""
+    envelope = message.envelope
+    at = to_microseconds(message.accepted_at)
+    cursor = connection.execute(
+        _INSERT_MESSAGE,
+        (
+            message.queue_id,
+            until if holder else at,
+            holder,
+            at,
+            len(message.octets),
+            envelope.is_smtputf8,
+            clean_text(message.message_id),
+            clean_text(message.subject),
+            clean_text(envelope.reverse_path),
+            pack_paths(envelope.forward_paths),
+            pack_peer(envelope.peer),
+        ),
+    )
+    seq = cursor.lastrowid
+    connection.execute(_INSERT_CONTENT, (seq, None if file else message.octets, file))
+    why = {"size_octets": len(message.octets), "ip": envelope.peer.ip}
+    write_changes(connection, [change_row(at, "message.accepted", "relay", why, message=seq)])
+
+
+def has_due_messages(connection: sqlite3.Connection, now: int) -> bool:
+    """Is there anything to claim? Asked on the reading connection, so that an idle relay never takes the lock."""
+    return any(connection.execute(_HAS_DUE, (state, now)).fetchone() for state in ("accepted", "waiting"))
+
+
+def claim_messages(connection: sqlite3.Connection, now: int, holder: str, until: int, limit: int) -> list[Claimed]:
+    """Take due messages, oldest first. A lease that ran out is due: ``due_at`` is its end."""
+    due = [row for state in ("accepted", "waiting") for row in connection.execute(_DUE, (state, now, limit))]
+    due.sort(key=lambda row: (row[1], row[0]))
+    claimed = []
+    for seq, _ in due[:limit]:
+        row = connection.execute(_CLAIM, (holder, until, seq)).fetchone()
+        octets, file = connection.execute("SELECT octets, file FROM contents WHERE message = ?", (seq,)).fetchone() or (
+            None,
+            None,
+        )
+        envelope = unpack_envelope(row[1], row[2], row[3], row[4])
+        claimed.append(Claimed(row[0], envelope, row[5], row[6], row[7], row[8], row[9], row[10], octets, file))
+    return claimed
+
+
+def content(connection: sqlite3.Connection, queue_id: str) -> tuple[bytes | None, str | None]:
+    """``(octets, file)``, one of them None.
+
+    Raises:
+        KeyError: No such message, or its content was deleted.
+    """
+    row = connection.execute(
+        "SELECT c.octets, c.file FROM messages m JOIN contents c ON c.message = m.seq WHERE m.queue_id = ?", (queue_id,)
+    ).fetchone()
+    if row is None or (row[0] is None and row[1] is None):
+        raise KeyError(queue_id)
+    return row[0], row[1]
+
+
+def hold_message(connection: sqlite3.Connection, queue_id: str, why: str, now: int) -> None:
+    """A person decides from here; its copies that are not on their way wait too."""
+    row = connection.execute(
+        "UPDATE messages SET state = 'held', due_at = NULL, holder = NULL WHERE queue_id = ? RETURNING seq", (queue_id,)
+    ).fetchone()
+    if row is None:
+        return
+    connection.execute(
+        "UPDATE deliveries SET state = 'held', due_at = NULL, holder = NULL "
+        "WHERE message = ? AND state IN ('due', 'deferred')",
+        row,
+    )
+    write_changes(connection, [change_row(now, "message.held", "relay", {"why": why}, message=row[0])])

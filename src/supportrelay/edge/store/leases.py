@@ -1,0 +1,76 @@
+"""Who holds what: prolonging, handing back, taking back from an earlier life."""
+
+import sqlite3
+from collections.abc import Sequence
+
+__all__ = ["release", "renew", "take_back", "work_left"]
+
+_MESSAGES_OF = """
+SELECT seq FROM messages INDEXED BY messages_at_work
+WHERE state IN ('accepted', 'waiting') AND state NOT IN ('delivered', 'filed') AND holder >= ? AND holder < ?"""
+_DELIVERIES_OF = """
+SELECT id FROM deliveries INDEXED BY deliveries_at_work
+WHERE state IN ('due', 'sending', 'deferred') AND holder >= ? AND holder < ?"""
+_MESSAGES_LEFT = """
+SELECT coalesce(sum(holder IS NULL AND due_at <= ?1), 0), coalesce(sum(holder IS NOT NULL), 0)
+FROM messages INDEXED BY messages_at_work
+WHERE state IN ('accepted', 'waiting') AND state NOT IN ('delivered', 'filed')"""
+_DELIVERIES_LEFT = """
+SELECT coalesce(sum(holder IS NULL AND due_at <= ?1), 0), coalesce(sum(holder IS NOT NULL), 0)
+FROM deliveries INDEXED BY deliveries_at_work WHERE state IN ('due', 'sending', 'deferred')"""
+
+
+def renew(
+    connection: sqlite3.Connection, holder: str, until: int, queue_ids: Sequence[str], delivery_ids: Sequence[int]
+) -> bool:
+    """Prolong; False when any of it is no longer held by this holder (the rest is prolonged)."""
+    messages = connection.executemany(
+        "UPDATE messages SET due_at = ? WHERE queue_id = ? AND holder = ?",
+        [(until, queue_id, holder) for queue_id in queue_ids],
+    )
+    kept = messages.rowcount if queue_ids else 0
+    deliveries = connection.executemany(
+        "UPDATE deliveries SET due_at = ? WHERE id = ? AND holder = ?",
+        [(until, delivery_id, holder) for delivery_id in delivery_ids],
+    )
+    kept += deliveries.rowcount if delivery_ids else 0
+    return kept == len(queue_ids) + len(delivery_ids)
+
+
+def release(connection: sqlite3.Connection, holder: str, now: int) -> None:
+    """Hand back; it was not the message's fault, so the try does not count."""
+    _free(connection, (holder, f"{holder}\0"), now, tries_back=1)
+
+
+def take_back(connection: sqlite3.Connection, instance: str, now: int) -> int:
+    """Free everything whose holder begins with ``instance:``; returns how much."""
+    return _free(connection, (f"{instance}:", f"{instance};"), now, tries_back=0)  # ';' is the octet after ':'
+
+
+def _free(connection: sqlite3.Connection, holders: tuple[str, str], now: int, *, tries_back: int) -> int:
+    """Free what holders in this range have.
+
+    SENDING stays: the attempt had a beginning, and whoever claims it next sees that it had no end.
+    """
+    messages = connection.execute(_MESSAGES_OF, holders).fetchall()
+    connection.executemany(
+        "UPDATE messages SET holder = NULL, due_at = min(accepted_at, ?), tries = max(tries - ?, 0) WHERE seq = ?",
+        [(now, tries_back, row[0]) for row in messages],
+    )
+    deliveries = connection.execute(_DELIVERIES_OF, holders).fetchall()
+    connection.executemany(
+        "UPDATE deliveries SET holder = NULL, due_at = ? WHERE id = ?", [(now, row[0]) for row in deliveries]
+    )
+    return len(messages) + len(deliveries)
+
+
+def work_left(connection: sqlite3.Connection, now: int) -> dict[str, int]:
+    """What is due or running: leased work runs; what is deferred into the future is neither."""
+    messages = connection.execute(_MESSAGES_LEFT, (now,)).fetchone()
+    deliveries = connection.execute(_DELIVERIES_LEFT, (now,)).fetchone()
+    return {
+        "messages_due": messages[0],
+        "messages_running": messages[1],
+        "deliveries_due": deliveries[0],
+        "deliveries_running": deliveries[1],
+    }

@@ -1,0 +1,228 @@
+"""What is known about a mail: an earlier arrival of it, and the tickets that it points at.
+
+`find` is asked twice: before the decision, on the reading connection, and again inside the transaction that commits the
+decision. Its fingerprint tells whether the decision still stands on the same ground.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+
+from supportrelay.core.ports import Gathered, WhereFrom
+from supportrelay.core.ticket import Hit, HitBy, Stage, TicketView
+from supportrelay.edge.store.rows import clean_text, from_microseconds, to_microseconds
+
+__all__ = ["ANCHOR", "GENERATED", "KINDS", "SEEN", "Found", "find", "gather", "target_of", "ticket_view"]
+
+ANCHOR, SEEN, GENERATED = 0, 1, 2
+KINDS = {"anchor": ANCHOR, "seen": SEEN, "generated": GENERATED}
+
+# Ids looked up of one mail: In-Reply-To first, then References from the right.
+_IDS_A_MAIL = 64
+_MERGES_FOLLOWED = 20
+
+# Eight hits of one step suffice (LIMIT below); a stranger may name one id in any number of mails.
+_FIRST_ARRIVAL = """
+SELECT a.message, m.queue_id, c.ticket_id FROM arrivals a
+JOIN messages m ON m.seq = a.message LEFT JOIN conversations c ON c.id = m.conversation_id
+WHERE a.duplicate_key = ?"""
+
+_COPIES_OF_ARRIVALS = """
+SELECT id, recipient_key FROM deliveries WHERE state NOT IN ('failed', 'dropped') AND message IN
+(SELECT ?1 UNION ALL SELECT seq FROM messages WHERE first_arrival = ?1) ORDER BY id"""
+
+_BY_MESSAGE_ID = """
+SELECT k.kind, k.conversation_id, t.id, t.version, t.stage, t.merged_into FROM known_ids k
+JOIN conversations c ON c.id = k.conversation_id JOIN tickets t ON t.id = c.ticket_id
+WHERE k.message_id = ? ORDER BY k.kind DESC, k.conversation_id DESC LIMIT 8"""
+
+_BY_THREAD_ROOT = """
+SELECT 1, r.conversation_id, t.id, t.version, t.stage, t.merged_into FROM thread_roots r
+JOIN conversations c ON c.id = r.conversation_id JOIN tickets t ON t.id = c.ticket_id
+WHERE r.root = ? ORDER BY r.conversation_id DESC LIMIT 8"""
+
+_BY_NUMBER = "SELECT 1, NULL, t.id, t.version, t.stage, t.merged_into FROM tickets t WHERE t.id = ?"
+
+_BY_SUBJECT = """
+SELECT 1, NULL, t.id, t.version, t.stage, t.merged_into FROM tickets t
+WHERE t.customer = ? AND t.customer <> '' AND t.stage IN ('NEW', 'WAITING', 'OTHER') AND t.subject_key = ?
+AND t.address = ? AND t.last_mail_at > ? ORDER BY t.id DESC LIMIT 8"""
+
+_BY_CUSTOMER = """
+SELECT 1, NULL, t.id, t.version, t.stage, t.merged_into FROM tickets t
+WHERE t.customer = ? AND t.customer <> '' AND t.stage IN ('NEW', 'WAITING', 'OTHER')
+AND t.address = ? ORDER BY t.id DESC LIMIT 8"""
+
+_CONVERSATION_OF = "SELECT id FROM conversations WHERE ticket_id = ? ORDER BY subject_key = ? DESC, id DESC LIMIT 1"
+
+_VIEW = """
+SELECT id, version, stage, address, subject_key, customer, customer_domain, company_id, company_name, deal_id,
+deal_name, created_at, updated_at, closed_at, last_customer_mail_at, customer_message_ids, moved_by_person_at,
+last_had_support_in_cc FROM tickets WHERE id = ?"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pointer:
+    by: HitBy
+    ticket_id: int
+    conversation_id: int
+    version: int
+    is_open: bool
+    is_anchor: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`first` is the row number of the first arrival, 0 without."""
+
+    first: int
+    duplicate_of: str
+    duplicate_ticket: int | None
+    duplicate_has: frozenset[str]
+    pointers: tuple[_Pointer, ...]
+    fingerprint: str
+
+
+def find(connection: sqlite3.Connection, where_from: WhereFrom) -> Found:
+    """Look everything up; a few selects by key."""
+    first, duplicate_of, duplicate_ticket, copies = 0, "", None, []
+    if where_from.duplicate_key:
+        row = connection.execute(_FIRST_ARRIVAL, (where_from.duplicate_key,)).fetchone()
+        if row is not None:
+            first, duplicate_of, duplicate_ticket = row
+            copies = connection.execute(_COPIES_OF_ARRIVALS, (first,)).fetchall()
+    pointers = tuple(_pointers(connection, where_from))
+    known = [f"{p.by}:{p.ticket_id}:{p.conversation_id}:{p.version}:{p.is_anchor:d}" for p in pointers]
+    fingerprint = f"{first}/{','.join(str(c[0]) for c in copies)}/{';'.join(known)}"
+    return Found(first, duplicate_of, duplicate_ticket, frozenset(c[1] for c in copies), pointers, fingerprint)
+
+
+def gather(connection: sqlite3.Connection, where_from: WhereFrom) -> Gathered:
+    """The same with the tickets themselves."""
+    found = find(connection, where_from)
+    views: dict[int, TicketView | None] = {}
+    hits = []
+    for pointer in found.pointers:
+        if pointer.ticket_id not in views:
+            views[pointer.ticket_id] = ticket_view(connection, pointer.ticket_id, pointer.conversation_id)
+        view = views[pointer.ticket_id]
+        # Another version: changed since the line above; the settlement will find another fingerprint and ask again.
+        if view is not None:
+            if view.conversation_id != pointer.conversation_id:
+                view = ticket_view(connection, pointer.ticket_id, pointer.conversation_id)
+            if view is not None:
+                hits.append(Hit(pointer.by, view, pointer.is_anchor))
+    return Gathered(found.duplicate_of, found.duplicate_ticket, found.duplicate_has, tuple(hits), found.fingerprint)
+
+
+def ticket_view(connection: sqlite3.Connection, ticket_id: int, conversation_id: int) -> TicketView | None:
+    """A ticket as a decision needs it, None when it is gone."""
+    row = connection.execute(_VIEW, (ticket_id,)).fetchone()
+    if row is None:
+        return None
+    people = connection.execute("SELECT address FROM participants WHERE ticket_id = ?", (ticket_id,)).fetchall()
+    subject = connection.execute("SELECT subject_key FROM conversations WHERE id = ?", (conversation_id,)).fetchone()
+    return TicketView(
+        id=row[0],
+        conversation_id=conversation_id,
+        version=row[1],
+        stage=Stage(row[2]),
+        address=row[3],
+        subject=subject[0] if subject is not None else row[4],
+        customer=row[5],
+        customer_domain=row[6],
+        company_id=row[7],
+        company_name=row[8],
+        deal_id=row[9],
+        deal_name=row[10],
+        participants=frozenset(p[0] for p in people),
+        created_at=from_microseconds(row[11]),
+        updated_at=from_microseconds(row[12]),
+        closed_at=_instant(row[13]),
+        last_customer_mail_at=_instant(row[14]),
+        last_customer_message_ids=tuple(row[15].split("\n")) if row[15] else (),
+        moved_by_person_at=_instant(row[16]),
+        last_had_support_in_cc=bool(row[17]),
+    )
+
+
+def target_of(connection: sqlite3.Connection, ticket_id: int) -> tuple[int, int, str] | None:
+    """``(id, version, stage)`` of the ticket that this one, or the last it was merged into, is; None when gone."""
+    for _ in range(_MERGES_FOLLOWED):
+        row = connection.execute(
+            "SELECT id, version, stage, merged_into FROM tickets WHERE id = ?", (ticket_id,)
+        ).fetchone()
+        if row is None or row[3] is None:
+            return None if row is None else (row[0], row[1], row[2])
+        ticket_id = row[3]
+    return None
+
+
+def _instant(at: int | None) -> datetime | None:
+    return None if at is None else from_microseconds(at)
+
+
+def _pointers(connection: sqlite3.Connection, where_from: WhereFrom) -> list[_Pointer]:
+    found: list[_Pointer] = []
+    if where_from.token_ticket is not None:
+        rows = connection.execute(_BY_NUMBER, (where_from.token_ticket,)).fetchall()
+        _add(connection, found, HitBy.TOKEN, rows, where_from.subject)
+    looked_up: set[str] = set()
+    for by, ids in ((HitBy.IN_REPLY_TO, where_from.in_reply_to), (HitBy.REFERENCES, where_from.references)):
+        for message_id in ids:
+            if message_id and message_id not in looked_up and len(looked_up) < _IDS_A_MAIL:
+                looked_up.add(message_id)
+                rows = connection.execute(_BY_MESSAGE_ID, (clean_text(message_id),)).fetchall()
+                if rows:
+                    _add(connection, found, by, rows, where_from.subject)
+    if where_from.thread_index:
+        rows = connection.execute(_BY_THREAD_ROOT, (where_from.thread_index,)).fetchall()
+        _add(connection, found, HitBy.THREAD_INDEX, rows, where_from.subject)
+    if where_from.customer:
+        _add_by_customer(connection, found, where_from)
+    return found
+
+
+def _add_by_customer(connection: sqlite3.Connection, found: list[_Pointer], where_from: WhereFrom) -> None:
+    customer = clean_text(where_from.customer)
+    if where_from.subject:
+        since = 0 if where_from.subject_since is None else to_microseconds(where_from.subject_since)
+        values = (customer, clean_text(where_from.subject), where_from.address, since)
+        rows = connection.execute(_BY_SUBJECT, values).fetchall()
+        _add(connection, found, HitBy.SUBJECT, rows, where_from.subject, only_open=True)
+    if where_from.any_of_customer:
+        rows = connection.execute(_BY_CUSTOMER, (customer, where_from.address)).fetchall()
+        _add(connection, found, HitBy.CUSTOMER, rows, where_from.subject, only_open=True)
+
+
+def _add(
+    connection: sqlite3.Connection,
+    found: list[_Pointer],
+    by: HitBy,
+    rows: list[tuple[int, int | None, int, int, str, int | None]],
+    subject: str,
+    *,
+    only_open: bool = False,
+) -> None:
+    """Append the tickets of one id or step: merged ones followed, open ones first, each once a step."""
+    step = []
+    for kind, conversation_id, row_ticket, row_version, row_stage, merged_into in rows:
+        ticket_id, version, stage = row_ticket, row_version, row_stage
+        if merged_into is not None:
+            target = target_of(connection, merged_into)
+            if target is None:
+                continue
+            ticket_id, version, stage = target
+        if only_open and stage == Stage.CLOSED:
+            continue
+        through = conversation_id
+        if through is None:
+            row = connection.execute(_CONVERSATION_OF, (ticket_id, clean_text(subject))).fetchone()
+            if row is None:
+                continue
+            through = row[0]
+        pointer = _Pointer(by, ticket_id, through, version, stage != Stage.CLOSED, kind == ANCHOR)
+        step.append(pointer)
+    step.sort(key=lambda pointer: not pointer.is_open)
+    known = {(p.by, p.ticket_id, p.conversation_id) for p in found}
+    found.extend(p for p in step if (p.by, p.ticket_id, p.conversation_id) not in known)
