@@ -1,0 +1,189 @@
+"""Where a mail stops being its author's words: quoted lines, quote heads, forward heads (RULES 6, taking out 2 and 3).
+
+This tells whether a person wrote anything and whom a forwarded mail is from; nothing is cut out of a mail by it.
+"""
+
+import re
+
+from supportrelay.core.errors import AddressError
+from supportrelay.core.mailbox import Mailbox, parse_mailboxes, parse_path
+
+__all__ = ["forwarded_author", "html_without_quote", "own_words"]
+
+_QUOTE_MARKS = (">", "＞")
+
+_FORWARD_WORDS = (
+    r"Forwarded message|Forwarded by [^\-\n]{1,80}|転送メッセージ|転送されたメッセージ|Weitergeleitete Nachricht|"
+    "Message transféré|Message transmis|Przekazana wiadomość|Wiadomość przekazana|Treść przekazanej wiadomości|"
+    "Mensaje reenviado|Messaggio inoltrato"
+)
+_ORIGINAL_WORDS = (
+    "Original Message|Original-Nachricht|元のメッセージ|オリジナルメッセージ|Ursprüngliche Nachricht|"
+    "Message d['’]origine|Message original|Oryginalna wiadomość|Wiadomość oryginalna|Mensaje original|"
+    "Messaggio originale"
+)
+_FORWARD_HEAD = re.compile(
+    rf"^[> \t]*+(?:-{{2,60}}[ \t]*(?:{_FORWARD_WORDS})[ \t]*-{{2,60}}|Begin forwarded message:|"
+    r"Anfang der weitergeleiteten (?:Nachricht|E-Mail):|Début du message (?:réexpédié|transféré)\s?:|"
+    r"転送されたメッセージ[:：]|Początek przekazywanej wiadomości:)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ORIGINAL_HEAD = re.compile(
+    rf"^[> \t]*+-{{2,60}}[ \t]*(?:{_ORIGINAL_WORDS})[ \t]*-{{2,60}}", re.IGNORECASE | re.MULTILINE
+)
+_QUOTE_BEGINS = re.compile(r"^[ \t]*+[＜<]以下、?引用[＞>]", re.MULTILINE)
+
+# Attribution lines: "On ... wrote:", "Le ... a écrit :", "2020年1月7日(火) 9:55 名前 <addr>:". They may be wrapped.
+# People write such words too ("he wrote:"), so a date in front, an address or quoted lines below must say the same.
+_ATTRIBUTION_END = re.compile(
+    r"(?:\bwrote|\ba écrit|\bschrieb[^\n]{0,120}|\bpisze|napisał(?:\(a\)|a)?|\bescribió|\bha scritto|"
+    r"\bschreef[^\n]{0,120}|\bskrev[^\n]{0,120}|さん[はが]書きました|のメール|のメッセージ)[ \t]*[:：][ \t]*$"
+)
+_ENDS_WITH_ADDRESS = re.compile(r"<[^<>\s]{1,250}@[^<>\s]{1,250}>[ \t]*[:：][ \t]*$")
+_HOLDS_ADDRESS = re.compile(r"[<＜(][^<>＜＞\s]{1,250}@[^<>＜＞\s]{1,250}[>＞)]")
+_ATTRIBUTION_START = re.compile(
+    r"[ \t]*(?:(?:On|Le|Am|W dniu|Dnia|El|Il|Op|Den) [^\n]*\d|[(（]?\d{4}[/年.\-]\d{1,2}[/月.\-])"
+)
+
+_FROM_NAMES = "From|Von|De|Od|Da|Van|Från|差出人|送信者|送信元|发件人|寄件者"
+_OTHER_NAMES = (
+    "Sent|Date|To|Cc|Subject|Reply-To|Gesendet|Datum|An|Betreff|Envoyé|À|Objet|Wysłano|Data|Do|DW|Temat|"
+    "送信日時|日時|日付|送信日|宛先|ＣＣ|件名|主题|收件人"
+)
+_BLOCK_LINE = re.compile(
+    rf"^[> \t*]*+(?:(?P<author>{_FROM_NAMES})|{_OTHER_NAMES})\*?[ \t]*[:：][ \t]*\*?(?P<value>[^\n]*)$",
+    re.IGNORECASE,
+)
+_BLOCK_SPAN = 6  # lines within which a header block shows itself
+_BLOCK_LEAST = 3  # of its lines; From and two others
+
+
+def own_words(text: str) -> str:
+    """``text`` without quoted lines and without what follows a quote head.
+
+    A line that introduces '>' lines takes only those with it, so answers between or under quotes stay.
+    """
+    if not _may_quote(text):
+        return text
+    for head in (_FORWARD_HEAD, _ORIGINAL_HEAD, _QUOTE_BEGINS):
+        if match := head.search(text):
+            text = text[: match.start()]
+    lines = text.split("\n")
+    kept: list[str] = []
+    for index, line in enumerate(lines):
+        if line.lstrip().startswith(_QUOTE_MARKS):
+            continue
+        if _begins_block(lines, index):
+            break
+        if line.rstrip().endswith((":", "：")) and _is_attribution(lines, index):
+            _drop_wrapped_start(kept)
+            if _is_followed_by_quote(lines, index):
+                continue
+            break
+        kept.append(line)
+    return "\n".join(kept).strip()
+
+
+def _may_quote(text: str) -> bool:
+    return any(sign in text for sign in (">", "＞", ":", "：", "--"))
+
+
+def _begins_block(lines: list[str], index: int) -> bool:
+    """A header block as Outlook puts before the quoted mail begins here."""
+    first = _BLOCK_LINE.match(lines[index])
+    if not first or not first["author"]:
+        return False
+    following = lines[index : index + _BLOCK_SPAN]
+    return sum(1 for line in following if _BLOCK_LINE.match(line)) >= _BLOCK_LEAST
+
+
+def _is_attribution(lines: list[str], index: int) -> bool:
+    line = lines[index][-600:]
+    is_dated = any(_ATTRIBUTION_START.match(earlier[:600]) for earlier in lines[max(0, index - 2) : index + 1])
+    if _ATTRIBUTION_END.search(line):
+        return is_dated or bool(_HOLDS_ADDRESS.search(line)) or _is_followed_by_quote(lines, index)
+    return is_dated and bool(_ENDS_WITH_ADDRESS.search(line))
+
+
+def _drop_wrapped_start(kept: list[str]) -> None:
+    """Take back the first lines of an attribution that was wrapped."""
+    for back in (1, 2):
+        if len(kept) >= back and kept[-back].strip() and _ATTRIBUTION_START.match(kept[-back]):
+            del kept[-back:]
+            return
+
+
+def _is_followed_by_quote(lines: list[str], index: int) -> bool:
+    for line in lines[index + 1 : index + 4]:
+        if line.strip():
+            return line.lstrip().startswith(_QUOTE_MARKS)
+    return False
+
+
+# --- HTML
+
+_HTML_QUOTE = re.compile(
+    r"gmail_quote|yahoo_quoted|protonmail_quote|moz-cite-prefix|<blockquote[^<>]{0,200}type=.?cite|"
+    r"(?P<rest>divRplyFwdMsg|appendonsend|OLK_SRC_BODY_SECTION|moz-forward-container)",
+    re.IGNORECASE,
+)
+
+
+def html_without_quote(html: str) -> str:
+    """``html`` before its quote, and what stands after the quote where the client answers below it."""
+    match = _HTML_QUOTE.search(html)
+    if not match:
+        return html
+    own = html[: max(html.rfind("<", 0, match.start() + 1), 0)]
+    if match["rest"]:  # everything after these is the quoted mail
+        return own
+    _, end, below = html[match.start() :].rpartition("</blockquote>")
+    return own + below if end else own
+
+
+# --- forwarded mail
+
+_FORWARD_REACH = 2000  # characters after a forward head in which its From line stands
+_MAILTO = re.compile(r"[\[<(]mailto:([^\]>)\s]{1,400})[\]>)]", re.IGNORECASE)
+_ADDRESS = re.compile(r"[^\s<>\[\]()\"',;:]{1,128}@[A-Za-z0-9.\-]{1,253}")
+
+
+def forwarded_author(text: str, *, is_forward_subject: bool) -> Mailbox | None:
+    """The author of the mail that ``text`` forwards, None when it forwards none.
+
+    An explicit forward head always counts; "Original Message" and a bare header block, which answers have too, only
+    under a subject with a forward prefix.
+    """
+    head = _FORWARD_HEAD.search(text)
+    if head is None and is_forward_subject:
+        head = _ORIGINAL_HEAD.search(text)
+    if head:
+        return _first_author(text[head.end() : head.end() + _FORWARD_REACH].split("\n"))
+    if not is_forward_subject:
+        return None
+    lines = text.split("\n")
+    for index, line in enumerate(lines):
+        if (":" in line or "：" in line) and _begins_block(lines, index):
+            return _first_author(lines[index:])
+    return None
+
+
+def _first_author(lines: list[str]) -> Mailbox | None:
+    for line in lines:
+        match = _BLOCK_LINE.match(line)
+        if match and match["author"]:
+            return _author_of(match["value"].strip(" \t*"))
+    return None
+
+
+def _author_of(value: str) -> Mailbox | None:
+    value = value[:1000]
+    without_links = _MAILTO.sub("", value)
+    found = parse_mailboxes(without_links if "@" in without_links else _MAILTO.sub(r"<\1>", value))
+    if found:
+        return found[0]
+    match = _ADDRESS.search(value)
+    try:
+        return parse_path(match[0].rstrip(".")) if match else None
+    except AddressError:
+        return None

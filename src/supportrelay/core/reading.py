@@ -1,0 +1,283 @@
+"""From octets to `Facts`: all that decisions need to know about a message, read once, quickly, without raising."""
+
+import binascii
+import hashlib
+import re
+from collections.abc import Iterable
+
+from supportrelay.core.charset import decode_text
+from supportrelay.core.date_field import parse_date
+from supportrelay.core.encoded_word import decode_words, one_line
+from supportrelay.core.facts import Facts
+from supportrelay.core.headers import HeaderBlock, raw_value, split_headers
+from supportrelay.core.html_text import html_to_text
+from supportrelay.core.mailbox import Mailbox, parse_mailboxes
+from supportrelay.core.mime import (
+    MAX_FIELDS,
+    MAX_HEADER_OCTETS,
+    MimeError,
+    Part,
+    decode_transfer,
+    parse_parameters,
+    part_octets,
+    read_parts,
+    walk,
+)
+from supportrelay.core.quoted import forwarded_author, html_without_quote, own_words
+from supportrelay.core.subject import has_forward_prefix
+
+__all__ = ["read_facts"]
+
+_MAX_BODY_OCTETS = 1024 * 1024  # encoded octets of the body part that are looked at
+_MAX_BODY_CHARACTERS = 256 * 1024
+_MAX_IDS = 200
+_ADDRESS_FIELDS = frozenset({"from", "sender", "reply-to", "to", "cc", "x-original-from", "x-original-sender"})
+
+
+def read_facts(octets: bytes) -> Facts:
+    """Read a message as received; what cannot be read stays empty and is named in ``problems``. Never raises."""
+    if b"\n" not in octets and b"\r" in octets:  # old Macs; only this view is changed
+        octets = octets.replace(b"\r", b"\n")
+    problems: tuple[str, ...] = ()
+    root: Part | None = None
+    try:
+        root = read_parts(octets)
+        header = root.header
+    except MimeError as exc:
+        problems = (f"structure: {exc}",)
+        header = split_headers(octets, 0, min(len(octets), MAX_HEADER_OCTETS))
+    fields, addresses = _read_fields(header)
+    body = _read_body(octets, root) if root else _Body(decode_text(octets[header.end :][:_MAX_BODY_OCTETS], None))
+    subject = fields["subject"][0] if "subject" in fields else ""
+    is_forward = has_forward_prefix(subject)
+    date_text = fields["date"][0] if "date" in fields else ""
+    date = parse_date(date_text)
+    if date_text and date is None:
+        problems += ("date: unreadable",)
+    message_id = _message_id(fields.get("message-id", ()))
+    is_report = root is not None and root.content_type == "multipart/report"
+    from_ = tuple(mailbox for value in addresses.get("from", ()) for mailbox in parse_mailboxes(value))
+    if not from_ and "from" in fields:
+        problems += ("from: no mailbox",)
+    content_type, parameters = _whole_type(root, header)
+    return Facts(
+        message_id=message_id,
+        date=date,
+        date_text=date_text,
+        from_=from_,
+        from_fields=len(addresses.get("from", ())),
+        sender=_first_mailbox(addresses.get("sender", ())),
+        reply_to=_mailboxes(addresses, "reply-to"),
+        to=_mailboxes(addresses, "to"),
+        cc=_mailboxes(addresses, "cc"),
+        original_from=_first_mailbox([*addresses.get("x-original-from", ()), *addresses.get("x-original-sender", ())]),
+        subject=subject,
+        in_reply_to=_ids(fields.get("in-reply-to", ())),
+        references=_ids(fields.get("references", ())),
+        thread_index=_thread_index(fields.get("thread-index", ())),
+        fields={name: tuple(values) for name, values in fields.items()},
+        content_type=content_type,
+        content_parameters=parameters,
+        body_text=body.text,
+        own_text=body.own_text,
+        attachments=() if root is None or is_report else _attachments(root),
+        is_calendar_answer=body.is_calendar_answer,
+        has_calendar_comment=body.has_calendar_comment,
+        forwarded_from=None if is_report else _forwarded_from(octets, root, body.text, is_forward=is_forward),
+        is_forward_subject=is_forward,
+        content_key="" if message_id else _content_key(octets, root, header),
+        problems=problems,
+        size_octets=len(octets),
+        received_count=len(fields.get("received", ())),
+    )
+
+
+# --- header fields
+
+
+def _read_fields(header: HeaderBlock) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Decoded values of every field, and the undecoded ones of address fields (a name must not become an address)."""
+    fields: dict[str, list[str]] = {}
+    addresses: dict[str, list[str]] = {}
+    for field in header.fields[:MAX_FIELDS]:
+        name = field.name
+        if not name:
+            continue
+        value = raw_value(field)
+        if name in _ADDRESS_FIELDS:
+            addresses.setdefault(name, []).append(value)
+        fields.setdefault(name, []).append(one_line(decode_words(value)) if "=?" in value else value)
+    return fields, addresses
+
+
+def _mailboxes(addresses: dict[str, list[str]], name: str) -> tuple[Mailbox, ...]:
+    values = addresses.get(name)
+    if not values:
+        return ()
+    if len(values) == 1:
+        return parse_mailboxes(values[0])
+    return tuple(mailbox for value in values for mailbox in parse_mailboxes(value))
+
+
+def _first_mailbox(values: Iterable[str]) -> Mailbox | None:
+    for value in values:
+        found = parse_mailboxes(value)
+        if found:
+            return found[0]
+    return None
+
+
+_ID = re.compile(r"<[^<>\s]{1,996}>")
+_BARE_ID = re.compile(r"[^<>\s]{1,900}@[^<>\s]{1,90}")
+
+
+def _message_id(values: Iterable[str]) -> str:
+    for value in values:
+        match = _ID.search(value) or _ID.search("".join(value.split()))
+        if match:
+            return match[0]
+        if _BARE_ID.fullmatch(value):
+            return f"<{value}>"
+    return ""
+
+
+def _ids(values: Iterable[str]) -> tuple[str, ...]:
+    found = [message_id for value in values for message_id in _ID.findall(value)]
+    # The first names the thread, the last ones its newest mails.
+    return tuple(found if len(found) <= _MAX_IDS else [found[0], *found[1 - _MAX_IDS :]])
+
+
+_THREAD_INDEX_OCTETS = 22  # of a thread's first mail; answers append five octets each
+
+
+def _thread_index(values: Iterable[str]) -> bytes:
+    for value in values:
+        try:
+            octets = binascii.a2b_base64("".join(value.split())[:32].encode("ascii", "replace"))
+        except binascii.Error:
+            continue
+        if len(octets) >= _THREAD_INDEX_OCTETS:
+            return octets[:_THREAD_INDEX_OCTETS]
+    return b""
+
+
+def _whole_type(root: Part | None, header: HeaderBlock) -> tuple[str, dict[str, str]]:
+    if root is not None:
+        return root.content_type, root.parameters
+    field = header.first("content-type")
+    return parse_parameters(raw_value(field)) if field else ("text/plain", {})
+
+
+# --- body
+
+
+class _Body:
+    """The text of a message."""
+
+    __slots__ = ("has_calendar_comment", "is_calendar_answer", "own_text", "text")
+
+    def __init__(self, text: str, own_text: str | None = None) -> None:
+        self.text = _clean(text)
+        self.own_text = own_words(self.text if own_text is None else _clean(own_text))
+        self.is_calendar_answer = False
+        self.has_calendar_comment = False
+
+
+def _clean(text: str) -> str:
+    text = text[:_MAX_BODY_CHARACTERS]
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\0", "") if "\0" in text else text
+
+
+def _read_body(octets: bytes, root: Part) -> _Body:
+    plain, html, calendar = _body_parts(root)
+    text = _beginning(octets, plain) if plain else ""
+    if html and not text.strip():
+        source = _beginning(octets, html)
+        own_source = html_without_quote(source)
+        text = html_to_text(source)
+        body = _Body(text, text if own_source is source else html_to_text(own_source))
+    else:
+        body = _Body(text)
+    if calendar:
+        _read_calendar(octets, calendar, body)
+    return body
+
+
+def _body_parts(root: Part) -> tuple[Part | None, Part | None, Part | None]:
+    """First text/plain, first text/html, first text/calendar; a named text only counts when there is no other."""
+    plain = html = calendar = named = None
+    for part in walk(root):
+        kind = part.content_type
+        if kind == "text/calendar" and calendar is None:
+            calendar = part
+        if part.disposition == "attachment" or kind not in {"text/plain", "text/html"}:
+            continue
+        if part.filename:
+            named = named or part
+        elif kind == "text/plain":
+            plain = plain or part
+        else:
+            html = html or part
+    if plain is None and html is None and named is not None:
+        return (named, None, calendar) if named.content_type == "text/plain" else (None, named, calendar)
+    return plain, html, calendar
+
+
+def _beginning(octets: bytes, part: Part) -> str:
+    content = octets[part.body_start : min(part.end, part.body_start + _MAX_BODY_OCTETS)]
+    return decode_text(decode_transfer(content, part.transfer_encoding), part.charset or None)
+
+
+_CALENDAR_METHOD = re.compile(r"^METHOD:[ \t]*(\w+)", re.IGNORECASE | re.MULTILINE)
+_CALENDAR_COMMENT = re.compile(r"^COMMENT[;:][^\n]*\S", re.IGNORECASE | re.MULTILINE)
+_GOOGLE_ANSWER = re.compile(r"calendar\.google\.com|Google (?:Calendar|カレンダー)|Googleカレンダー", re.IGNORECASE)
+
+
+def _read_calendar(octets: bytes, part: Part, body: _Body) -> None:
+    text = _beginning(octets, part)
+    written = _CALENDAR_METHOD.search(text)
+    method = part.parameters.get("method") or (written[1] if written else "")
+    body.is_calendar_answer = method.upper() in {"REPLY", "COUNTER", "DECLINECOUNTER"}
+    if body.is_calendar_answer:
+        # Google writes a text of its own into every answer; what the person wrote stands in COMMENT as well.
+        has_own_text = bool(body.own_text.strip()) and not _GOOGLE_ANSWER.search(body.text)
+        body.has_calendar_comment = has_own_text or bool(_CALENDAR_COMMENT.search(text))
+
+
+# --- other parts
+
+_NOT_ATTACHED = frozenset({"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"})
+
+
+def _attachments(root: Part) -> tuple[str, ...]:
+    if not root.children and root.disposition != "attachment" and not root.filename:
+        return ("",) if not root.content_type.startswith(("text/", "multipart/")) else ()
+    return tuple(part.filename for part in walk(root) if _is_attachment(part))
+
+
+def _is_attachment(part: Part) -> bool:
+    if part.children or part.content_type in _NOT_ATTACHED:
+        return False
+    return part.disposition == "attachment" or bool(part.filename) or not part.content_type.startswith("text/")
+
+
+def _forwarded_from(octets: bytes, root: Part | None, text: str, *, is_forward: bool) -> Mailbox | None:
+    if root is not None and root.children:
+        for part in walk(root):
+            if part.content_type == "message/rfc822":
+                inner = split_headers(part_octets(octets, part)[:MAX_HEADER_OCTETS])
+                return _first_mailbox(raw_value(field) for field in inner.all("from"))
+    return forwarded_author(text, is_forward_subject=is_forward)
+
+
+def _content_key(octets: bytes, root: Part | None, header: HeaderBlock) -> str:
+    """A name for the content that stays the same when the mail comes again by another way."""
+    digest = hashlib.sha256()
+    for part in walk(root) if root else ():
+        if not part.children:
+            digest.update(hashlib.sha256(part_octets(octets, part).replace(b"\r\n", b"\n").rstrip()).digest())
+    if root is None:
+        digest.update(octets[header.end :].replace(b"\r\n", b"\n").rstrip())
+    return digest.hexdigest()
