@@ -1,0 +1,98 @@
+"""Warnings: what is allowed and probably not meant."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from supportrelay.config.certificate import valid_until
+from supportrelay.config.models import Config
+from supportrelay.config.problem import KeyPath, print_key_path
+from supportrelay.config.section import is_later
+from supportrelay.config.versions import old_python
+from supportrelay.core.envelope import Role
+
+__all__ = ["warnings"]
+
+_WIDEST = {4: 24, 6: 64}
+"""Shortest prefix of a trusted network that is not warned about, by IP version."""
+_WARN_BEFORE = timedelta(days=14)
+
+_Advice = Iterator[tuple[KeyPath, str]]
+
+
+def warnings(config: Config, now: datetime | None = None) -> list[str]:
+    """Return a line for each thing that works and is probably not what was meant; ``now`` (aware) is for tests."""
+    lines = [
+        f"{config.where(*path)}: {print_key_path(path)}: {text}"
+        for advice in (_networks(config), _addresses(config), _outbound(config), _names(config), _later(config))
+        for path, text in advice
+    ]
+    lines += [
+        f"{config.where(*path)}: {print_key_path(path)}: {text}"
+        for path, text in _certificates(config, now or datetime.now(UTC))
+    ]
+    python = old_python()
+    return [*lines, python] if python else lines
+
+
+def _networks(config: Config) -> _Advice:
+    for i, network in enumerate(config.trusted_networks):
+        widest = _WIDEST[network.version]
+        if network.prefixlen < widest and not network.is_loopback:
+            yield (
+                ("trusted_networks", i),
+                f"{network} is wider than /{widest}: every machine in it is believed to be staff and can close tickets",
+            )
+    for i, listener in enumerate(config.listen):
+        if listener.role is Role.SUBMISSION and not config.trusted_networks:
+            yield ("listen", i, "role"), "nobody can be proven here: trusted_networks is empty"
+
+
+def _addresses(config: Config) -> _Advice:
+    for i, one in enumerate(config.addresses):
+        if one.reverse_path == "sender":
+            text = f"failed copies come back to {one.sender.address}: it must deliver to this relay"
+            if one.bounce_address:
+                text += "; bounce_address is not used"
+            yield ("addresses", i, "reverse_path"), text
+        elif one.bounce_address:
+            domain = one.bounce_address.rpartition("@")[2]
+            if domain != one.address.rpartition("@")[2]:
+                yield (
+                    ("addresses", i, "bounce_address"),
+                    f"mail to {domain} must reach this relay (its MX); 'supportrelay verify' proves it",
+                )
+
+
+def _outbound(config: Config) -> _Advice:
+    for i, one in enumerate(config.outbound):
+        path: KeyPath = ("outbound",) if config.has_one_outbound else ("outbound", i)
+        if not one.tls_verify:
+            yield (*path, "tls_verify"), "the smarthost's certificate is not checked: anybody on the way can read along"
+        if one.auth and config.is_in_plain_sight(*path, "auth", "password"):
+            yield (
+                (*path, "auth", "password"),
+                "this file can be read by every user of the machine; use password_file or chmod o-r",
+            )
+
+
+def _names(config: Config) -> _Advice:
+    if "." not in config.hostname:
+        yield (
+            ("hostname",),
+            f"{config.hostname} is not a full name: other servers distrust it in EHLO; set hostname",
+        )
+
+
+def _later(config: Config) -> _Advice:
+    for name, field in type(config).model_fields.items():
+        why = is_later(field)
+        if why and name in config.model_fields_set:
+            yield (name,), f"accepted, but without effect in this version: {why}"
+
+
+def _certificates(config: Config, now: datetime) -> _Advice:
+    for i, listener in enumerate(config.listen):
+        until = valid_until(listener.tls.cert) if listener.tls else None
+        if listener.tls and until and until < now + _WARN_BEFORE:
+            said = "expired on" if until < now else "expires on"
+            yield ("listen", i, "tls", "cert"), f"{listener.tls.cert} {said} {until:%Y-%m-%d %H:%M} UTC"

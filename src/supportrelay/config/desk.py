@@ -1,0 +1,187 @@
+"""What belongs to the whole desk: stages, spam, CRM, storage, what comes later."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from supportrelay.config.scalars import Domain, Duration, FilePath, HeaderName, StageWord, Text
+from supportrelay.config.section import Section
+from supportrelay.core.settings import SpamMark
+from supportrelay.core.ticket import StageRule, TicketStages
+
+__all__ = [
+    "CrmConfig",
+    "DirectoryConfig",
+    "DkimConfig",
+    "KeepConfig",
+    "SpamConfig",
+    "StagesConfig",
+    "StorageConfig",
+    "TicketsConfig",
+]
+
+_LATER_KINDS = frozenset({"hubspot", "zendesk", "jira"})
+_SQLITE = "sqlite:///"
+
+
+def _storage_url(text: str, info: ValidationInfo) -> str:
+    """The URL with an absolute path; the text may hold a password, so it is never repeated."""
+    if text.startswith(("postgresql://", "postgres://")):
+        raise PydanticCustomError("relay", "PostgreSQL comes in a later version; write sqlite:////absolute/file.db")
+    name = text.removeprefix(_SQLITE)
+    if not text.startswith(_SQLITE) or not name.strip("/") or name.endswith("/") or "\0" in name or "?" in name:
+        raise PydanticCustomError("relay", "must be sqlite:////absolute/file.db or sqlite:///file.db (from here)")
+    folder = (info.context or {}).get("folder")
+    return _SQLITE + (os.path.normpath(folder / name) if folder else name)
+
+
+def _kind(value: Any) -> Any:
+    """Refuse kinds of CRM that are none or that come later, at their key, before their own keys are looked at.
+
+    A new kind gets a model of its own here, chosen by this key.
+    """
+    kind = value.get("kind", "builtin") if isinstance(value, dict) else "builtin"
+    if kind in {"builtin", None}:
+        return value
+    told = f"{kind} comes in a later version" if kind in _LATER_KINDS else "there is no such kind"
+    raise PydanticCustomError("relay", "{told}; builtin is there", {"told": told, "at": "kind"})
+
+
+class StorageConfig(Section):
+    """Where everything is kept."""
+
+    url: Annotated[str, AfterValidator(_storage_url)] = Field(
+        default="sqlite:////var/lib/supportrelay/relay.db",
+        description="The store: sqlite:////absolute/file.db, or sqlite:///file.db from this file's folder. Large "
+        "mails, the control socket and the outbox stand beside it. Keep it on a local disk.",
+    )
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file."""
+        return Path(self.url.removeprefix(_SQLITE))
+
+
+class DirectoryConfig(Section):
+    """Who owns a customer."""
+
+    kind: Literal["builtin"] = Field(
+        default="builtin",
+        description="Who owns this customer. builtin: companies brought in with 'supportrelay crm import'.",
+    )
+
+
+class TicketsConfig(Section):
+    """Where tickets live."""
+
+    kind: Literal["builtin"] = Field(
+        default="builtin", description="Where tickets live. builtin: in the relay's own store."
+    )
+
+
+class CrmConfig(Section):
+    """Customers, deals, owners and tickets."""
+
+    max_wait: Duration = Field(
+        default=timedelta(seconds=60),
+        description="How long a mail waits for a CRM that does not answer; then Allmember gets it.",
+    )
+    cache_for: Duration = Field(
+        default=timedelta(minutes=5),
+        description="How long an answer of the CRM is used without asking again. 'supportrelay crm refresh' forgets "
+        "it at once.",
+    )
+    directory: Annotated[DirectoryConfig, BeforeValidator(_kind)] = Field(
+        default=DirectoryConfig(), description="Who owns this customer."
+    )
+    tickets: Annotated[TicketsConfig, BeforeValidator(_kind)] = Field(
+        default=TicketsConfig(), description="Where tickets live."
+    )
+
+
+class SpamConfig(Section):
+    """What a spam filter in front of us says."""
+
+    headers: dict[HeaderName, Text] = Field(
+        default={"X-Spam-Flag": "YES"},
+        description="Header fields and values by which the spam filter in front of the relay marks a mail; any of "
+        "them suffices, upper and lower case are the same.",
+    )
+    then: Literal["hold", "tag"] = Field(
+        default="hold",
+        description="hold: nobody gets it, it is named in the digest to admins. tag: goes its way, marked as spam.",
+    )
+
+    def to_core(self) -> SpamMark:
+        """The plain value that decisions use."""
+        return SpamMark({name.lower(): value for name, value in self.headers.items()}, self.then)
+
+
+class InboundStages(Section):
+    """A customer's mail."""
+
+    to: StageWord = Field(default=StageRule.NEW, description="Support stands in To.")
+    cc: StageWord = Field(default=StageRule.NEW, description="Support stands in Cc.")
+    other: StageWord = Field(default=StageRule.NEW, description="Support stands in neither (Bcc, a list).")
+
+
+class OutboundStages(Section):
+    """Staff's mail to a customer."""
+
+    to: StageWord = Field(default=StageRule.NEW, description="Support stands in To: a new matter for the desk.")
+    cc: StageWord = Field(default=StageRule.CLOSED, description="Support stands in Cc: the matter is answered.")
+    cc_inherited: StageWord = Field(
+        default=StageRule.CLOSED,
+        description="Support stands in Cc because the customer had it there. keep: 'Reply all' shall not close.",
+    )
+    other: StageWord = Field(default=StageRule.KEEP, description="Support stands in neither.")
+
+
+class StagesConfig(Section):
+    """What mail does to a ticket's stage."""
+
+    inbound: InboundStages = Field(default=InboundStages(), description="A customer's mail.")
+    outbound: OutboundStages = Field(default=OutboundStages(), description="Staff's mail to a customer.")
+
+    def to_core(self) -> TicketStages:
+        """The plain value that decisions use."""
+        return TicketStages(
+            inbound_to=self.inbound.to,
+            inbound_cc=self.inbound.cc,
+            inbound_other=self.inbound.other,
+            outbound_to=self.outbound.to,
+            outbound_cc=self.outbound.cc,
+            outbound_cc_inherited=self.outbound.cc_inherited,
+            outbound_other=self.outbound.other,
+        )
+
+
+class KeepConfig(Section):
+    """How long things are kept after a message reached its end."""
+
+    raw: Duration | None = Field(
+        default=None, description="The octets of messages.", examples=["90d"], json_schema_extra={"default": "for ever"}
+    )
+    trace: Duration | None = Field(
+        default=None,
+        description="Decisions and attempts.",
+        examples=["400d"],
+        json_schema_extra={"default": "for ever"},
+    )
+
+
+class DkimConfig(Section):
+    """Our own DKIM signature."""
+
+    domain: Domain = Field(description="The signing domain (d=).", examples=["company.example"])
+    selector: Text = Field(description="The selector (s=).", examples=["relay"])
+    private_key: SecretStr | None = Field(
+        default=None, description="Private key, PEM; better private_key_file.", examples=["'${DKIM_KEY}'"]
+    )
+    private_key_file: FilePath | None = Field(
+        default=None, description="File with the private key, PEM.", examples=["/etc/supportrelay/dkim.pem"]
+    )

@@ -1,0 +1,20 @@
+"""What of a new configuration takes effect only after a restart."""
+
+from supportrelay.config.models import Config
+
+__all__ = ["diff_needing_restart"]
+
+
+def diff_needing_restart(old: Config, new: Config) -> list[str]:
+    """Return the keys that differ and that a running daemon cannot change: ``listen``, ``storage.url`` ...
+
+    Certificates (``listen[].tls``) do not count: new sessions use the new ones.
+    """
+    pairs = {
+        "listen": ([(one.host, one.port, one.role) for one in c.listen] for c in (old, new)),
+        "storage.url": (c.storage.url for c in (old, new)),
+        "web.host": (c.web.host for c in (old, new)),
+        "web.port": (c.web.port for c in (old, new)),
+        "workers": (c.workers for c in (old, new)),
+    }
+    return [key for key, (before, after) in pairs.items() if before != after]
