@@ -132,7 +132,8 @@ class CopyPlan:
         banner: ``full``, ``none`` or a banner's name.
         is_unproven: The name in From is written as unconfirmed.
         forwarded_by: The colleague who forwarded it, "" otherwise.
-        reason_code: Short neutral code for X-Supportrelay-Reason and the banner.
+        reason_code: Short neutral code for the banner.
+        reason_name: ``owner`` or the fallback's name, for X-Supportrelay-Reason.
         reason_text: Sentence for ``banner_details: full``; "" otherwise.
         is_first: First mail of its ticket (the long banner).
         visible_recipients: Owners to add to Cc (``show_recipients``), else empty.
@@ -150,6 +151,7 @@ class CopyPlan:
     forwarded_by: str = ""
     reason_code: str = ""
     reason_text: str = ""
+    reason_name: str = ""
     is_first: bool = True
     visible_recipients: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()

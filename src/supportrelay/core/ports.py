@@ -3,7 +3,7 @@
 A store call is a whole command: values in, values out, one transaction, never one left open across an await.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -482,8 +482,19 @@ class SenderProver(Protocol):
 class Courier(Protocol):
     """Makes one attempt for one delivery."""
 
-    async def send(self, reverse_path: str, recipient: str, octets: bytes, *, is_smtputf8: bool) -> Outcome:
-        """Send these octets to one recipient; never raises, unknown errors are deferred."""
+    async def send(
+        self,
+        reverse_path: str,
+        recipient: str,
+        octets: bytes,
+        *,
+        is_smtputf8: bool,
+        before_data: Callable[[], Awaitable[bool]] | None = None,
+    ) -> Outcome:
+        """Send these octets to one recipient; never raises, unknown errors are deferred.
+
+        ``before_data`` is the fencing check: asked right before DATA, False gives up and defers.
+        """
         ...
 
     async def aclose(self) -> None:

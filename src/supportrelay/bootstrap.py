@@ -1,0 +1,299 @@
+"""bootstrap: the only place that knows every part: config -> edges -> stations -> a running worker."""
+
+import asyncio
+import os
+import secrets
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from supportrelay.admin.context import OperationContext
+from supportrelay.config import Config
+from supportrelay.core.decision import Decision
+from supportrelay.core.envelope import Envelope, Role
+from supportrelay.core.errors import ConfigError, InputError
+from supportrelay.core.ports import Courier, Lease
+from supportrelay.core.rule_examples import check_examples
+from supportrelay.edge.crm.builtin import BuiltinDirectory
+from supportrelay.edge.domains import PublicDomains
+from supportrelay.edge.outbox import OutboxCourier
+from supportrelay.edge.patterns import compile_pattern
+from supportrelay.edge.sender_proof import AuthenticationResultsProver
+from supportrelay.edge.smtp_out import SmtpCourier
+from supportrelay.edge.store import SqliteStore
+from supportrelay.edge.templates import BannerTemplates
+from supportrelay.flow.examples import example_decider
+from supportrelay.flow.explain import explain
+from supportrelay.flow.intake import Intake
+from supportrelay.flow.office import Office, Rulebook
+from supportrelay.i18n import Catalogue
+
+__all__ = [
+    "BoundListener",
+    "Parts",
+    "bind_listeners",
+    "check_rules",
+    "context_of",
+    "open_offline",
+    "open_parts",
+    "prepare_store",
+]
+
+_LEASE = timedelta(seconds=30)
+_LANGUAGES = ("ja", "en", "fr", "pl")
+
+
+def prepare_store(config: Config) -> str:
+    """Make or migrate the store, take back what an earlier life held, and return the instance's name."""
+
+    async def prepare() -> str:
+        store = SqliteStore(config.storage.path, create=True)
+        try:
+            await store.signing_keys()
+            instance = await store.instance()
+            await store.take_back(instance, datetime.now(UTC))
+            return instance
+        finally:
+            await store.aclose()
+
+    return asyncio.run(prepare())
+
+
+@dataclass(frozen=True, slots=True)
+class BoundListener:
+    """A bound socket and what it is for."""
+
+    socket: socket.socket
+    role: Role
+    position: int  # in config.listen
+
+    @property
+    def printed(self) -> str:
+        """``127.0.0.1:8025 mx``."""
+        host, port = self.socket.getsockname()[:2]
+        return f"{host}:{port} {self.role}"
+
+
+def bind_listeners(config: Config) -> list[list[BoundListener]]:
+    """One set of sockets for each worker, shared by SO_REUSEPORT.
+
+    Raises:
+        InputError: A port is in use or not allowed; the text names the line of the configuration.
+    """
+    found: list[list[BoundListener]] = [[] for _ in range(config.workers)]
+    for position, listen in enumerate(config.listen):
+        where = config.where("listen", position, "port")
+        port = _probe(listen.host, listen.port, where)
+        for of_worker in found:
+            bound = _bind(listen.host, port, where, shares=True)
+            of_worker.append(BoundListener(bound, listen.role, position))
+    return found
+
+
+def _probe(host: str, port: int, where: str) -> int:
+    """Bind without sharing first: a port that somebody else shares must not be joined by accident."""
+    with _bind(host, port, where, shares=False) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _bind(host: str, port: int, where: str, *, shares: bool) -> socket.socket:
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind((host, port))
+        if not shares:
+            bound.listen(1)  # with SO_REUSEADDR only listening tells that the port is taken
+    except OSError as exc:
+        bound.close()
+        raise InputError(f"{where}: cannot listen on {host}:{port}: {exc.strerror or exc}") from exc
+    return bound
+
+
+def _courier(config: Config) -> Courier:
+    if config.outbox_folder is not None:
+        return OutboxCourier(config.outbox_folder)
+    return SmtpCourier.of(config.outbound, hostname=config.hostname)
+
+
+def _rulebook(config: Config, courier: Courier, store: SqliteStore) -> Rulebook:
+    domains = PublicDomains(config.free_mail)
+    return Rulebook(
+        desk=config.desk(),
+        rules=config.core_rules(compile_pattern),
+        teams=config.teams,
+        banners=BannerTemplates(config.banner_templates),
+        prover=AuthenticationResultsProver(domains),
+        courier=courier,
+        domains=domains,
+        directory=BuiltinDirectory(store, domains),
+        words={language: {"unverified": Catalogue(language).text("copy.unverified")} for language in _LANGUAGES},
+    )
+
+
+def check_rules(config: Config) -> None:
+    """Decide every example mail that the rules carry, with the code that serves.
+
+    Raises:
+        ConfigError: An example comes out otherwise than its rule says, or a banner that a rule names is missing.
+    """
+    try:
+        banners = BannerTemplates(config.banner_templates)
+        domains = PublicDomains(config.free_mail)
+        rulebook = Rulebook(
+            desk=config.desk(),
+            rules=config.core_rules(compile_pattern),
+            teams=config.teams,
+            banners=banners,
+            prover=AuthenticationResultsProver(domains),
+            courier=OutboxCourier(Path(os.devnull)),
+            domains=domains,
+            directory=None,  # type: ignore[arg-type]  examples bring their own
+        )
+    except InputError as exc:
+        raise ConfigError([f"{config.path}: {line}" for line in str(exc).splitlines()]) from exc
+    problems = [
+        f"{config.path}: rule {rule.name}: there is no banner {rule.then.banner!r}"
+        for rule in rulebook.rules
+        if rule.then.banner and not banners.has(rule.then.banner)
+    ]
+    problems += [f"{config.path}: {line}" for line in check_examples(rulebook.rules, example_decider(rulebook))]
+    if problems:
+        raise ConfigError(problems)
+
+
+class Parts:
+    """What a worker process, or a command without daemon, works with.
+
+    Attributes:
+        rulebook, intake: The current ones; `reload` swaps them between two messages.
+    """
+
+    def __init__(self, config: Config, store: SqliteStore, office: Office, courier: Courier) -> None:
+        self.config = config
+        self.store = store
+        self.office = office
+        self.courier = courier
+        self.rulebook = _rulebook(config, courier, store)
+        self.intake = intake_of(config)
+        self.tls = tls_contexts(config)
+
+    async def reload(self, config: Config) -> None:
+        """Use a new configuration; what needs a restart stays. Open sessions and begun messages are not touched.
+
+        Raises:
+            InputError: A template or certificate cannot be used; nothing was changed.
+        """
+        outbound_changed = config.outbound != self.config.outbound or config.hostname != self.config.hostname
+        courier = _courier(config) if outbound_changed else self.courier
+        rulebook = await asyncio.to_thread(_rulebook, config, courier, self.store)
+        tls = tls_contexts(config)
+        self.rulebook, self.intake, self.tls, self.config = rulebook, intake_of(config), tls, config
+        if courier is not self.courier:
+            # Deliveries under way keep the old courier until they end; its pool closes by age.
+            self.courier = courier
+
+
+def intake_of(config: Config) -> Intake:
+    """The door's rules."""
+    gateways = [(network, gateway.authserv_id) for gateway in config.gateways for network in gateway.networks]
+    return Intake(config.desk(), config.trusted_networks, gateways)
+
+
+def tls_contexts(config: Config) -> list[ssl.SSLContext | None]:
+    """A server context for each listener, None without a certificate.
+
+    Raises:
+        InputError: A certificate or key cannot be read.
+    """
+    contexts: list[ssl.SSLContext | None] = []
+    for position, listen in enumerate(config.listen):
+        if listen.tls is None:
+            contexts.append(None)
+            continue
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_cert_chain(listen.tls.cert, listen.tls.key)
+        except (OSError, ssl.SSLError) as exc:
+            raise InputError(f"{config.where('listen', position, 'tls')}: certificate cannot be used: {exc}") from exc
+        contexts.append(context)
+    return contexts
+
+
+@asynccontextmanager
+async def open_parts(config: Config, *, instance: str, holder: str) -> AsyncIterator[Parts]:
+    """Open the store and bring the parts together for one process; closes them at the end."""
+    store = SqliteStore(config.storage.path)
+    courier = _courier(config)
+    holding: list[Parts] = []
+    clock = _clock
+    try:
+        office = Office(
+            store=store,
+            rulebook=lambda: holding[0].rulebook,
+            keys=tuple(await store.signing_keys()),
+            instance=instance,
+            holder=holder,
+            now=clock,
+            new_id=_queue_ids(clock),
+            fraction=lambda: secrets.randbelow(1000) / 1000,
+            lease=lambda: Lease(holder, clock() + _LEASE),
+        )
+        holding.append(Parts(config, store, office, courier))
+        yield holding[0]
+        await holding[0].courier.aclose()
+    finally:
+        await store.aclose()
+
+
+def _clock() -> datetime:
+    return datetime.now(UTC)
+
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32: no i, l, o, u to misread
+
+
+def _queue_ids(now: Callable[[], datetime]) -> Callable[[], str]:
+    """Ids that sort by time: 9 characters of milliseconds and 7 random ones."""
+
+    def new_id() -> str:
+        number = (int(now().timestamp() * 1000) << 35) | secrets.randbits(35)
+        return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(75, -5, -5))
+
+    return new_id
+
+
+def context_of(parts: Parts, *, wake: Callable[[], None], who: str) -> OperationContext:
+    """What commands work with."""
+
+    async def decide(octets: bytes, envelope: Envelope) -> Decision:
+        peer = parts.intake.peer(envelope.peer.ip, envelope.peer.helo, envelope.peer.role, envelope.peer.tls)
+        return await explain(parts.office, parts.rulebook, octets, replace(envelope, peer=peer))
+
+    return OperationContext(
+        store=parts.store,
+        directory=parts.rulebook.directory,
+        config=parts.config,
+        desk=parts.rulebook.desk,
+        now=_clock,
+        wake=wake,
+        who=who,
+        decide=decide,
+    )
+
+
+@asynccontextmanager
+async def open_offline(config: Config, *, who: str = "person:offline") -> AsyncIterator[OperationContext]:
+    """What commands work with when no daemon runs. The store is made when it is missing."""
+    config.state_folder.mkdir(parents=True, exist_ok=True)
+    store = SqliteStore(config.storage.path, create=True)
+    instance = await store.instance()
+    await store.aclose()
+    async with open_parts(config, instance=instance, holder=f"{instance}:offline:{os.getpid()}") as parts:
+        yield context_of(parts, wake=lambda: None, who=who)

@@ -1,0 +1,290 @@
+"""The rules of the desk, second half: from what is known about a mail to the whole Decision (DESIGN 2).
+
+`sight.look` answers what the mail itself can answer; here come 'same mail', spam, threads, owners and rules.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from supportrelay.core.decision import (
+    CopyPlan,
+    Decision,
+    Direction,
+    Disposition,
+    Fallback,
+    Recipient,
+    TicketAction,
+    TicketPlan,
+)
+from supportrelay.core.facts import Facts
+from supportrelay.core.mailbox import Mailbox
+from supportrelay.core.membership import Membership
+from supportrelay.core.owners import OwnerChoice
+from supportrelay.core.ports import Gathered
+from supportrelay.core.reason import Reason
+from supportrelay.core.recipients import choose_recipients, each_once, passed_on, reply_to
+from supportrelay.core.rules import RuleOutcome
+from supportrelay.core.sight import ForwardPaths, Sight
+from supportrelay.core.stages import StageChange, stage_by_mail
+from supportrelay.core.thread import Match
+from supportrelay.core.ticket import Stage, TicketView
+
+__all__ = ["Known", "decide"]
+
+_NO_TICKET = TicketPlan()
+
+_REASON_CODES = {
+    Fallback.UNKNOWN_COMPANY: "A1",
+    Fallback.NO_DEAL: "A2",
+    Fallback.NO_OWNER: "A3",
+    Fallback.NO_REACHABLE_OWNER: "A3",
+    Fallback.CRM_UNREACHABLE: "A4",
+    Fallback.UNPROVEN_SENDER: "U",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Everything known about a mail when the decision is made.
+
+    Attributes:
+        match: The ticket it joins, already through the guard (and dropped when a rule says ``always_new``).
+        customer: The customer, None when there is none or nobody knows.
+        choice: Owners of the customer or of the ticket's deal; None when the CRM did not answer in time.
+        companies, domains: Company ids and registrable domains (without free-mail) of the externals.
+        company_kept: The ticket had its deal already (nothing to write back).
+    """
+
+    facts: Facts
+    sight: Sight
+    gathered: Gathered
+    match: Match
+    customer: Mailbox | None
+    choice: OwnerChoice | None
+    outcome: RuleOutcome
+    paths: ForwardPaths
+    members: Membership
+    accepted_at: datetime
+    teams: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    companies: Collection[str] = ()
+    domains: Collection[str] = ()
+
+
+def decide(known: Known) -> Decision:
+    """Decide what happens to a mail; the order of questions is DESIGN 2's."""
+    sight = known.sight
+    if sight.direction == Direction.LOOP:
+        return _base(known, Direction.LOOP, disposition=Disposition.IGNORE, reasons=(Reason.of("loop.own_copy"),))
+    if not known.paths.desk:
+        return _passed_on(known)
+    if known.gathered.duplicate_of:
+        return _same_mail(known)
+    if sight.is_spam and known.members.desk.spam.then == "hold" and not known.outcome.decides_spam:
+        return _base(known, Direction.SPAM, disposition=Disposition.HOLD, reasons=(Reason.of("spam.held"),))
+    return _ordinary(known)
+
+
+def _ordinary(known: Known) -> Decision:
+    sight, outcome = known.sight, known.outcome
+    owners, fallback, owner_reasons = _owners(known)
+    disposition = _disposition(known, fallback)
+    ticket, ticket_reasons = _ticket(known)
+    people, people_reasons = _people(known, owners, fallback, ticket, disposition)
+    reasons = (*known.match.reasons, *owner_reasons, *outcome.reasons, *ticket_reasons, *people_reasons)
+    return _base(
+        known,
+        sight.direction,
+        owners=owners,
+        fallback=fallback,
+        recipients=people,
+        ticket=ticket if disposition == Disposition.RELAY else TicketPlan(),
+        disposition=disposition,
+        copy=_copy_plan(known, owners, fallback, ticket),
+        reasons=reasons,
+    )
+
+
+def _owners(known: Known) -> tuple[tuple[str, ...], Fallback | None, tuple[Reason, ...]]:
+    """Owners and the fallback; unproven staff have no customer and no owners."""
+    if known.sight.direction == Direction.UNPROVEN:
+        return (), Fallback.UNPROVEN_SENDER, (Reason.of("owners.unproven", how=known.sight.address.unproven_staff),)
+    if known.choice is None:
+        return (), Fallback.CRM_UNREACHABLE, (Reason.of("owners.crm_unreachable"),)
+    return known.choice.owners, known.choice.fallback, known.choice.reasons
+
+
+def _disposition(known: Known, fallback: Fallback | None) -> Disposition:
+    if known.outcome.disposition == "ignore":
+        return Disposition.IGNORE
+    if known.outcome.disposition == "hold":
+        return Disposition.HOLD
+    if fallback == Fallback.UNPROVEN_SENDER and known.sight.address.unproven_staff == "hold":
+        return Disposition.HOLD
+    return Disposition.RELAY
+
+
+def _ticket(known: Known) -> tuple[TicketPlan, tuple[Reason, ...]]:
+    """The ticket column of the table, with what rules say."""
+    sight, outcome, ticket = known.sight, known.outcome, known.match.ticket
+    if outcome.no_ticket:
+        return TicketPlan(), (Reason.of("ticket.none_by_rule"),)
+    by_rule = outcome.wants_ticket
+    if sight.is_automatic and ticket is None and not by_rule:
+        return TicketPlan(), (Reason.of("ticket.none_automatic"),)
+    change = stage_by_mail(
+        sight,
+        known.facts,
+        desk=known.members.desk,
+        ticket=ticket,
+        accepted_at=known.accepted_at,
+        customers_companies=known.companies,
+        customers_domains=known.domains,
+    )
+    change = _stage_by_rule(change, outcome, ticket)
+    if change.stage is None:
+        return TicketPlan(), change.reasons
+    related = known.match.refused[0][0].id if known.match.refused else None
+    plan = TicketPlan(
+        action=TicketAction.JOIN if ticket else TicketAction.OPEN,
+        ticket_id=ticket.id if ticket else None,
+        conversation_id=ticket.conversation_id if ticket else None,
+        stage=change.stage,
+        moves=change.moves,
+        note=change.note,
+        priority=outcome.priority,
+        related_ticket_id=related if ticket is None else None,
+    )
+    return plan, change.reasons
+
+
+def _stage_by_rule(change: StageChange, outcome: RuleOutcome, ticket: TicketView | None) -> StageChange:
+    """A rule's ``ticket: {stage}`` writes the stage; a person's later move stands even then."""
+    if outcome.ticket_stage is None:
+        if change.stage is None and outcome.wants_ticket:
+            return StageChange(Stage.NEW, moves=True, reasons=(Reason.of("stage.opened_rule", stage="NEW"),))
+        return change
+    if change.note == "moved_by_person":
+        return change
+    stage = Stage(outcome.ticket_stage)
+    code = "stage.opened_rule" if ticket is None else "stage.moved_rule"
+    return StageChange(
+        stage, moves=ticket is None or ticket.stage != stage, reasons=(Reason.of(code, stage=str(stage)),)
+    )
+
+
+def _people(
+    known: Known,
+    owners: tuple[str, ...],
+    fallback: Fallback | None,
+    ticket: TicketPlan,
+    disposition: Disposition,
+) -> tuple[tuple[Recipient, ...], tuple[Reason, ...]]:
+    """Who gets a copy; an automatic answer that joined a ticket goes to nobody."""
+    if disposition != Disposition.RELAY:
+        return (), (Reason.of(f"disposition.{disposition}"),)
+    sight = known.sight
+    answers_ticket = sight.is_automatic_answer and ticket.action == TicketAction.JOIN
+    if answers_ticket and sight.address.automatic == "keep" and known.outcome.route is None:
+        return (), (Reason.of("recipients.automatic_answer"),)
+    choice = choose_recipients(
+        sight,
+        known.facts,
+        owners=owners,
+        fallback=fallback,
+        outcome=known.outcome,
+        members=known.members,
+        teams=known.teams,
+    )
+    return choice.people, choice.reasons
+
+
+def _copy_plan(known: Known, owners: tuple[str, ...], fallback: Fallback | None, ticket: TicketPlan) -> CopyPlan:
+    sight, choice = known.sight, known.choice
+    author = sight.customers[0] if sight.forwarded_by and sight.customers else sight.author.mailbox
+    if author is None and known.facts.from_:
+        author = known.facts.from_[0]
+    printed, is_cut = reply_to(sight, known.facts, owners=owners, members=known.members)
+    looks_automatic = sight.automatic.subject_looks_automatic
+    return CopyPlan(
+        address_name=sight.address.name,
+        author=author.key if author else "",
+        author_name=(author.name or author.local) if author else "",
+        company_name=choice.company_name if choice else "",
+        reply_to=printed,
+        reply_to_cut=is_cut,
+        banner=known.outcome.banner or "full",
+        is_unproven=sight.direction == Direction.UNPROVEN,
+        forwarded_by=sight.forwarded_by.key if sight.forwarded_by else "",
+        reason_code=_REASON_CODES[fallback] if fallback else "O",
+        reason_name=str(fallback) if fallback else "owner",
+        is_first=ticket.action != TicketAction.JOIN,
+        visible_recipients=owners if sight.address.show_recipients else (),
+        tags=(*known.outcome.tags, *(("looks-automatic",) if looks_automatic else ())),
+    )
+
+
+def _same_mail(known: Known) -> Decision:
+    """The same mail once more: nothing new on the board, only people who have none yet get a copy."""
+    owners, fallback, _ = _owners(known)
+    people, _ = _people(known, owners, fallback, TicketPlan(), _disposition(known, fallback))
+    missing = tuple(p for p in people if p.address.lower() not in known.gathered.duplicate_has)
+    ticket_id = known.gathered.duplicate_ticket
+    return _base(
+        known,
+        Direction.DUPLICATE,
+        owners=owners,
+        fallback=fallback,
+        recipients=missing,
+        ticket=TicketPlan(ticket_id=ticket_id),
+        copy=replace(_copy_plan(known, owners, fallback, TicketPlan()), is_first=False),
+        reasons=(Reason.of("duplicate.same_mail", first=known.gathered.duplicate_of, missing=len(missing)),),
+    )
+
+
+def _passed_on(known: Known) -> Decision:
+    """Nothing of it is for the desk: postmaster's mail and submission's other recipients go on as they came."""
+    code = "passed_on.postmaster" if known.paths.postmaster else "passed_on.elsewhere"
+    return _base(known, known.sight.direction, reasons=(Reason.of(code),))
+
+
+def _passed_on_now(known: Known, direction: Direction) -> tuple[Recipient, ...]:
+    people = passed_on(known.paths, known.members)
+    if direction != Direction.DUPLICATE:
+        return people
+    return tuple(p for p in people if p.address.lower() not in known.gathered.duplicate_has)
+
+
+def _base(  # noqa: PLR0913  one place that fills a Decision
+    known: Known,
+    direction: Direction,
+    *,
+    owners: tuple[str, ...] = (),
+    fallback: Fallback | None = None,
+    recipients: tuple[Recipient, ...] = (),
+    ticket: TicketPlan = _NO_TICKET,
+    disposition: Disposition = Disposition.RELAY,
+    copy: CopyPlan | None = None,
+    reasons: tuple[Reason, ...] = (),
+) -> Decision:
+    choice = known.choice or OwnerChoice()
+    has_customer = direction not in {Direction.UNPROVEN, Direction.LOOP}
+    return Decision(
+        direction=direction,
+        place=known.sight.place,
+        address_name=known.sight.address.name,
+        proof=known.sight.proof,
+        customer=known.customer.key if known.customer and has_customer else "",
+        company_id=choice.company_id if has_customer else "",
+        company_name=choice.company_name if has_customer else "",
+        deal_id=choice.deal_id if has_customer else "",
+        deal_name=choice.deal_name if has_customer else "",
+        owners=owners,
+        fallback=fallback,
+        rules=known.outcome.names,
+        recipients=each_once([*recipients, *_passed_on_now(known, direction)]),
+        ticket=ticket,
+        disposition=disposition,
+        copy=copy,
+        reasons=(*known.sight.reasons, *reasons),
+    )

@@ -1,0 +1,69 @@
+"""accept: take custody. The message is committed and synced before 250 is said (RFC 5321 §6.1)."""
+
+from collections.abc import Awaitable, Callable
+
+from supportrelay.core import reply
+from supportrelay.core.envelope import Envelope
+from supportrelay.core.errors import TransientFailure
+from supportrelay.core.facts import Facts
+from supportrelay.core.ports import Accepted
+from supportrelay.core.reading import read_facts
+from supportrelay.core.reply import Reply
+from supportrelay.flow.office import Office
+from supportrelay.log import get_logger
+
+__all__ = ["MAX_RECEIVED", "WHOLE_OCTETS", "Accept"]
+
+log = get_logger()
+
+# RFC 5321 §6.3 says 100; DESIGN 5 takes Postfix's 50.
+MAX_RECEIVED = 50
+
+_NO_ROOM = Reply(452, "4.3.1", "Cannot take mail now, please try again later")
+
+# Up to here a message is read on the event loop (measured: 0.2 ms for 4 KiB, under 10 ms for this); above it only
+# the beginning is, and the rest by a thread when it is assessed.
+WHOLE_OCTETS = 256 * 1024
+
+
+class Accept:
+    """The station at the door.
+
+    Args:
+        go_on: Called with an accepted message and its facts (None: not read yet); returns at once.
+        has_room: Waits a moment while the stations behind are full, so that the door is not faster than the road.
+    """
+
+    def __init__(
+        self,
+        office: Office,
+        go_on: Callable[[Accepted, Facts | None], None],
+        has_room: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._office = office
+        self._go_on = go_on
+        self._has_room = has_room
+
+    async def take(self, envelope: Envelope, octets: bytes) -> Reply:
+        """Commit a message and answer. Anything unexpected is temporary: the client keeps the mail."""
+        facts = read_facts(octets if len(octets) <= WHOLE_OCTETS else octets[:65536])
+        if facts.received_count > MAX_RECEIVED:
+            return reply.LOOP
+        office = self._office
+        accepted = Accepted(
+            queue_id=office.new_id(),
+            envelope=envelope,
+            octets=octets,
+            accepted_at=office.now(),
+            message_id=facts.message_id,
+            subject=facts.subject,
+        )
+        try:
+            await office.store.accept(accepted, office.lease())
+        except TransientFailure as exc:
+            log.error("message.not_stored", queue_id=accepted.queue_id, detail=str(exc))
+            return _NO_ROOM if exc.status == _NO_ROOM.status else reply.NOT_STORED
+        log.info("message.accepted", queue_id=accepted.queue_id, size_octets=len(octets), peer=envelope.peer.ip)
+        self._go_on(accepted, facts if len(octets) <= WHOLE_OCTETS else None)
+        await self._has_room()
+        return Reply(250, "2.0.0", f"Accepted as {accepted.queue_id}")

@@ -1,0 +1,109 @@
+"""compose: write the copy. A pure function of the received octets and the plan kept with the message."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from supportrelay.core.banner import Banner, BannerValues
+from supportrelay.core.decision import CopyPlan
+from supportrelay.core.delivery import DeliveryKind
+from supportrelay.core.envelope import Envelope
+from supportrelay.core.facts import Facts
+from supportrelay.core.mailbox import Mailbox, parse_mailboxes
+from supportrelay.core.rewrite import Copy, CopyContext, as_is_copy, compose_copy, received_line
+from supportrelay.core.settings import SupportAddress
+from supportrelay.core.ticket import ticket_label
+from supportrelay.core.token import delivery_token, marker_code, trail
+from supportrelay.flow.office import Office, Rulebook
+
+__all__ = ["Original", "compose", "reverse_path_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """What copies are written from."""
+
+    queue_id: str
+    envelope: Envelope
+    octets: bytes
+    facts: Facts
+    accepted_at: datetime
+    plan: CopyPlan | None
+    ticket_id: int | None
+
+
+def compose(office: Office, rulebook: Rulebook, original: Original, kind: DeliveryKind, new_message_id: str) -> Copy:
+    """Write the copy for one kind of recipient; equal input gives equal octets, so that a retry sends the same."""
+    desk = rulebook.desk
+    plan = original.plan
+    address = rulebook.address(plan.address_name) if plan else desk.addresses[0]
+    context = CopyContext(
+        queue_id=original.queue_id,
+        ticket_id=original.ticket_id,
+        hostname=desk.hostname,
+        received=received_line(
+            original.envelope, hostname=desk.hostname, queue_id=original.queue_id, at=original.accepted_at
+        ),
+        trail=trail(office.keys[0], office.instance, original.queue_id),
+        new_message_id=new_message_id,
+        unproven_word=rulebook.word(address.language, "unverified"),
+    )
+    if kind == DeliveryKind.AS_IS or plan is None:
+        return as_is_copy(original.octets, context=context)
+    banner = _banner(office, rulebook, original, plan, address)
+    return compose_copy(original.octets, plan=plan, address=address, kind=kind, context=context, banner=banner)
+
+
+def _banner(
+    office: Office, rulebook: Rulebook, original: Original, plan: CopyPlan, address: SupportAddress
+) -> Banner | None:
+    if plan.banner == "none":
+        return None
+    public_url = rulebook.desk.public_url
+    label = ticket_label(original.ticket_id) if original.ticket_id else ""
+    values = BannerValues(
+        support=address.address,
+        ticket=label,
+        ticket_url=f"{public_url}/t/{label}" if public_url and label else "",
+        marker=marker_code(office.keys[-1], original.ticket_id or 0, original.queue_id),
+        to=tuple(_shown(m) for m in original.facts.to),
+        cc=tuple(_shown(m) for m in original.facts.cc),
+        author=f"{plan.author_name} <{plan.author}>" if plan.author else "",
+        reply_to=tuple(_shown(m) for printed in plan.reply_to for m in parse_mailboxes(printed)),
+        reply_to_cut=plan.reply_to_cut,
+        visible_recipients=bool(plan.visible_recipients),
+        manual_url=address.manual_url,
+        forwarded_by=plan.forwarded_by,
+        is_unproven=plan.is_unproven,
+        reason_code=plan.reason_code,
+        reason_text=plan.reason_text if address.banner_details == "full" else "",
+        is_first=plan.is_first,
+    )
+    return rulebook.banners.render(plan.banner, address.language, values)
+
+
+def _shown(mailbox: Mailbox) -> str:
+    """A mailbox as people read it."""
+    address = f"{mailbox.local}@{mailbox.domain}"
+    return f"{mailbox.name} <{address}>" if mailbox.name else address
+
+
+def reverse_path_of(
+    office: Office, rulebook: Rulebook, original: Original, *, delivery_id: int, recipient: str, kind: DeliveryKind
+) -> str:
+    """Return the reverse-path of one delivery.
+
+    A null reverse-path stays null: a notification must not become something to notify about (RFC 5321 §4.5.5).
+    Submission's other recipients keep the submitter's. Everybody else gets a token of his own, so that a report
+    names the delivery.
+    """
+    envelope = original.envelope
+    if not envelope.reverse_path:
+        return ""
+    if kind == DeliveryKind.AS_IS and recipient in envelope.forward_paths:
+        return envelope.reverse_path
+    plan = original.plan
+    address = rulebook.address(plan.address_name) if plan else rulebook.desk.addresses[0]
+    if address.reverse_path == "sender":
+        return address.sender_address
+    day = int(original.accepted_at.timestamp() // 86400)
+    return address.bounce_address.replace("{token}", delivery_token(office.keys[0], delivery_id, day))

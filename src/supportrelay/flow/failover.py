@@ -1,0 +1,58 @@
+"""Failover: a mail that nobody got goes to Allmember (DESIGN 5). Nobody gets it twice."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from supportrelay.core.delivery import DeliveryKind
+from supportrelay.core.ports import NewDelivery
+from supportrelay.core.token import new_message_id
+from supportrelay.flow.office import Office, Rulebook
+from supportrelay.log import get_logger
+
+__all__ = ["give_to_allmember", "sweep"]
+
+log = get_logger()
+
+
+async def give_to_allmember(
+    office: Office,
+    rulebook: Rulebook,
+    queue_id: str,
+    *,
+    address_name: str,
+    copy_plan: Mapping[str, Any] | None,
+    already: frozenset[str],
+    why: str,
+) -> int:
+    """Add copies for everybody of Allmember who has none; returns how many. Without anybody left it is a person's turn.
+
+    A second copy to somebody who may hold the first carries a new Message-ID (DESIGN 5); Allmember never had one.
+    """
+    if copy_plan is None:
+        return 0
+    address = rulebook.address(address_name)
+    now = office.now()
+    people = [a for a in address.allmember if a.lower() not in already]
+    new_id = ""
+    if address.message_id == "new":
+        new_id = new_message_id(office.keys[0], f"{queue_id}f", address.sender_address.rpartition("@")[2])
+    deliveries = [NewDelivery(a, DeliveryKind.LIST, "failover", due_at=now, new_message_id=new_id) for a in people]
+    await office.store.add_failover(queue_id, deliveries, why, now)
+    log.warning("message.failed_over", queue_id=queue_id, why=why, copies=len(deliveries))
+    return len(deliveries)
+
+
+async def sweep(office: Office, rulebook: Rulebook) -> int:
+    """Find what nobody has got for ``failover_after``, or what failed everywhere, and give it to Allmember."""
+    waiting = await office.store.nobody_got(office.now() - rulebook.desk.failover_after, 100)
+    for message in waiting:
+        await give_to_allmember(
+            office,
+            rulebook,
+            message.queue_id,
+            address_name=message.address_name,
+            copy_plan=message.copy_plan,
+            already=message.recipients,
+            why="all_failed" if message.all_failed else "failover_after",
+        )
+    return len(waiting)

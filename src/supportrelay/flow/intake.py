@@ -1,0 +1,71 @@
+"""Intake: whom we listen to and what we take mail for (DESIGN 6). The mx relays for nobody."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from supportrelay.core import reply
+from supportrelay.core.envelope import Peer, Role
+from supportrelay.core.membership import Membership
+from supportrelay.core.reply import Reply
+from supportrelay.core.settings import Desk
+from supportrelay.core.sight import sort_forward_paths
+
+__all__ = ["Intake"]
+
+_Network = IPv4Network | IPv6Network
+_MAX_REMEMBERED = 10_000
+
+
+class Intake:
+    """The door's rules; made anew at a reload.
+
+    Args:
+        gateways: ``(network, authserv_id)`` pairs.
+    """
+
+    def __init__(self, desk: Desk, trusted: Sequence[_Network], gateways: Sequence[tuple[_Network, str]]) -> None:
+        self._desk = desk
+        self._members = Membership(desk)
+        self._trusted = tuple(trusted)
+        self._gateways = tuple(gateways)
+        self._known: dict[str, tuple[bool, str]] = {}
+
+    def peer(self, ip: str, helo: str, role: Role, tls: str) -> Peer:
+        """Who speaks to us, by address."""
+        is_trusted, gateway = self._standing(ip)
+        return Peer(ip=ip, helo=helo, role=role, is_trusted=is_trusted, gateway=gateway, tls=tls)
+
+    def _standing(self, ip: str) -> tuple[bool, str]:
+        found = self._known.get(ip)
+        if found is None:
+            found = self._look_up(ip)
+            if len(self._known) >= _MAX_REMEMBERED:
+                self._known.clear()
+            self._known[ip] = found
+        return found
+
+    def _look_up(self, ip: str) -> tuple[bool, str]:
+        try:
+            address = ip_address(ip)
+        except ValueError:
+            return False, ""
+        mapped = getattr(address, "ipv4_mapped", None)
+        address = mapped or address
+        is_trusted = any(address in network for network in self._trusted)
+        gateway = next((name for network, name in self._gateways if address in network), "")
+        return is_trusted, gateway
+
+    def check_sender(self, reverse_path: str, peer: Peer, size: int) -> Reply | None:  # noqa: ARG002  part of the port
+        """Submission is for proven senders only; the mx hears everybody."""
+        if peer.role == Role.SUBMISSION and not (peer.is_trusted or peer.user):
+            return reply.SENDER_REFUSED
+        if size > self._desk.max_size_octets:
+            return reply.TOO_LARGE
+        return None
+
+    def check_recipient(self, forward_path: str, peer: Peer) -> Reply | None:
+        """The mx takes what is ours, what rules name, postmaster and abuse; submission takes any recipient."""
+        if peer.role == Role.SUBMISSION and "@" in forward_path:
+            return None
+        paths = sort_forward_paths((forward_path,), self._members)
+        return reply.NOT_OURS if paths.elsewhere else None

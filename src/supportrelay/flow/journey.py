@@ -1,0 +1,158 @@
+"""journey: one message from accepted to its begun deliveries: assess, assign, and the commit of the decision."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from supportrelay.core.decision import Decision, Recipient
+from supportrelay.core.delivery import DeliveryKind
+from supportrelay.core.desk import Known
+from supportrelay.core.errors import TransientFailure
+from supportrelay.core.facts import Facts
+from supportrelay.core.ports import Accepted, BegunDelivery, Change, Settled
+from supportrelay.core.reason import Reason
+from supportrelay.core.rules import RuleOutcome
+from supportrelay.core.token import read_probe
+from supportrelay.flow.assess import Assessment, assess, facts_of
+from supportrelay.flow.assign import Assigned, CrmSilentError, assign
+from supportrelay.flow.compose import Original
+from supportrelay.flow.deliver import Deliverer
+from supportrelay.flow.office import Office, Rulebook
+from supportrelay.flow.reports import Filed, concerns_report, explain_report, file_report
+from supportrelay.flow.settlement import settlement_of, waiting
+from supportrelay.log import get_logger
+
+__all__ = ["Begun", "Journey", "decide_on"]
+
+log = get_logger()
+
+# Two mails of one thread at the same instant change the world for each other; each round one of them gets through.
+_MAX_ROUNDS = 50
+_ASK_AGAIN = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A settled message whose first attempts are recorded."""
+
+    original: Original
+    deliveries: tuple[BegunDelivery, ...]
+
+
+async def decide_on(
+    office: Office, rulebook: Rulebook, accepted: Accepted, facts: Facts, *, may_wait: bool, acts: bool = True
+) -> tuple[Assigned, tuple[Change, ...]]:
+    """Assess and assign one mail; reports act on the deliveries they name. The same for the relay and ``explain``.
+
+    Raises:
+        CrmSilentError: The CRM is silent and the mail may wait.
+        TransientFailure: The store cannot be read.
+    """
+    assessment = await assess(office, rulebook, facts, accepted.envelope, accepted.accepted_at)
+    if concerns_report(assessment):
+        filed = await file_report(office, rulebook, assessment, accepted.octets) if acts else explain_report(assessment)
+        return _as_assigned(filed, assessment), filed.changes
+    assigned = await assign(office, rulebook, assessment, may_wait=may_wait)
+    return _for_probe(office, assigned, facts), ()
+
+
+def _as_assigned(filed: Filed, assessment: Assessment) -> Assigned:
+    known = Known(
+        facts=assessment.facts,
+        sight=assessment.sight,
+        gathered=assessment.gathered,
+        match=filed.match,
+        customer=None,
+        choice=None,
+        outcome=RuleOutcome(),
+        paths=assessment.paths,
+        members=assessment.members,
+        accepted_at=assessment.accepted_at,
+    )
+    return Assigned(filed.decision, assessment, known)
+
+
+def _for_probe(office: Office, assigned: Assigned, facts: Facts) -> Assigned:
+    """``verify`` sends a marked mail: its copy goes to the one who asked, and to nobody else."""
+    mark = facts.first("x-supportrelay-probe")
+    if not mark:
+        return assigned
+    reader = read_probe(office.keys, mark, int(office.now().timestamp() // 86400))
+    if reader is None:
+        return assigned
+    decision: Decision = replace(
+        assigned.decision,
+        recipients=(Recipient(reader, DeliveryKind.OWNER, "probe"),),
+        reasons=(*assigned.decision.reasons, Reason.of("probe.reader_only", reader=reader)),
+    )
+    return replace(assigned, decision=decision)
+
+
+class Journey:
+    """Carries one message to its decision and commits it."""
+
+    def __init__(self, office: Office, deliverer: Deliverer) -> None:
+        self._office = office
+        self._deliverer = deliverer
+
+    async def decide(self, rulebook: Rulebook, accepted: Accepted, facts: Facts | None) -> Begun | None:
+        """Decide and commit; returns what is to be delivered now, None when there is nothing.
+
+        Raises:
+            TransientFailure: The store cannot be used now; the message stays as it is.
+        """
+        if facts is None:
+            facts = await facts_of(accepted.octets)
+        for _ in range(_MAX_ROUNDS):
+            settled, assigned = await self._round(rulebook, accepted, facts)
+            if settled is None or assigned is None:
+                return None
+            if settled.conflict == "lease":
+                log.warning("message.lease_lost", queue_id=accepted.queue_id)
+                return None
+            if not settled.conflict:
+                return self._begun(accepted, facts, assigned, settled)
+        raise TransientFailure("4.3.0", "decision changed too often", detail=accepted.queue_id)
+
+    async def _round(
+        self, rulebook: Rulebook, accepted: Accepted, facts: Facts
+    ) -> tuple[Settled | None, Assigned | None]:
+        """Decide once and try to commit it."""
+        office = self._office
+        now = office.now()
+        may_wait = now - accepted.accepted_at < rulebook.desk.crm_max_wait
+        try:
+            assigned, changes = await decide_on(office, rulebook, accepted, facts, may_wait=may_wait)
+        except CrmSilentError as exc:
+            due_at = min(now + _ASK_AGAIN, accepted.accepted_at + rulebook.desk.crm_max_wait)
+            await office.store.settle(
+                waiting(accepted.queue_id, "", lease=office.lease(), now=now, due_at=due_at, why=str(exc))
+            )
+            return None, None
+        settlement = settlement_of(
+            office, rulebook, assigned, queue_id=accepted.queue_id, lease=office.lease(), now=now
+        )
+        if changes:
+            settlement = replace(settlement, changes=(*settlement.changes, *changes))
+        return await office.store.settle(settlement), assigned
+
+    def _begun(self, accepted: Accepted, facts: Facts, assigned: Assigned, settled: Settled) -> Begun | None:
+        decision = assigned.decision
+        log.info(
+            "message.decided",
+            queue_id=accepted.queue_id,
+            direction=str(decision.direction),
+            ticket=settled.ticket_id,
+            copies=len(settled.deliveries),
+        )
+        if not settled.deliveries:
+            return None
+        original = Original(
+            queue_id=accepted.queue_id,
+            envelope=accepted.envelope,
+            octets=accepted.octets,
+            facts=facts,
+            accepted_at=accepted.accepted_at,
+            plan=decision.copy,
+            ticket_id=settled.ticket_id or decision.ticket.ticket_id,
+        )
+        return Begun(original, settled.deliveries)

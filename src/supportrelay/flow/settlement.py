@@ -1,0 +1,186 @@
+"""From a Decision to what the store commits in one transaction."""
+
+from datetime import datetime
+
+from supportrelay.core.decision import Decision, Direction, Disposition, TicketAction
+from supportrelay.core.delivery import MessageState
+from supportrelay.core.facts import Facts
+from supportrelay.core.ports import Change, KnownId, Lease, NewDelivery, Settlement, TicketChange, TicketOpening
+from supportrelay.core.sight import Sight
+from supportrelay.core.subject import normalise_subject
+from supportrelay.core.ticket import Stage
+from supportrelay.core.token import new_message_id
+from supportrelay.flow.assign import Assigned, domain_of_customer
+from supportrelay.flow.office import Office, Rulebook
+
+__all__ = ["settlement_of", "waiting"]
+
+_MAX_ANCHORS = 50
+
+
+def settlement_of(
+    office: Office, rulebook: Rulebook, assigned: Assigned, *, queue_id: str, lease: Lease, now: datetime
+) -> Settlement:
+    """Everything about one message that is to be committed."""
+    decision, assessment = assigned.decision, assigned.assessment
+    facts, sight = assessment.facts, assessment.sight
+    is_joining = decision.ticket.action == TicketAction.JOIN
+    checks = decision.direction not in {Direction.LOOP, Direction.REPORT} and bool(assessment.paths.desk)
+    return Settlement(
+        queue_id=queue_id,
+        now=now,
+        lease=lease,
+        state=_state(decision),
+        direction=str(decision.direction),
+        place=str(decision.place),
+        address_name=decision.address_name,
+        customer=decision.customer,
+        decision=decision.to_json(),
+        copy_plan=decision.copy.to_json() if decision.copy else None,
+        where_from=assessment.where_from if checks else None,
+        fingerprint=assessment.gathered.fingerprint if checks else "",
+        opening=_opening(rulebook, assigned) if decision.ticket.action == TicketAction.OPEN else None,
+        change=_change(rulebook, assigned) if is_joining else None,
+        is_inbound=decision.direction == Direction.INBOUND and not sight.is_automatic,
+        sent_at=assessment.accepted_at,
+        ids=_ids(facts, decision),
+        thread_index=facts.thread_index,
+        participants=_participants(assigned),
+        has_cc_support=decision.direction == Direction.INBOUND and decision.place == "cc",
+        first_arrival=assessment.gathered.duplicate_of,
+        deliveries=_deliveries(office, rulebook, decision, queue_id),
+        changes=_changes(decision, sight),
+    )
+
+
+def waiting(queue_id: str, assigned_to: str, *, lease: Lease, now: datetime, due_at: datetime, why: str) -> Settlement:
+    """A message that waits for the CRM by due time, not in memory."""
+    return Settlement(
+        queue_id=queue_id,
+        now=now,
+        lease=lease,
+        state=MessageState.WAITING,
+        direction="",
+        place="",
+        address_name=assigned_to,
+        customer="",
+        decision={},
+        due_at=due_at,
+        changes=(Change("message.waiting", "relay", {"why": why}),),
+    )
+
+
+def _state(decision: Decision) -> MessageState:
+    if decision.direction == Direction.LOOP:
+        return MessageState.LOOPED
+    if decision.disposition == Disposition.HOLD:
+        return MessageState.HELD
+    if decision.disposition == Disposition.IGNORE:
+        return MessageState.IGNORED
+    return MessageState.COMPOSED if decision.recipients else MessageState.FILED
+
+
+def _opening(rulebook: Rulebook, assigned: Assigned) -> TicketOpening:
+    decision, known = assigned.decision, assigned.known
+    customer = known.customer if decision.customer else None
+    return TicketOpening(
+        stage=decision.ticket.stage or Stage.NEW,
+        address=decision.address_name,
+        subject=known.facts.subject,
+        subject_key=normalise_subject(known.facts.subject, known.members.desk.subject_tags),
+        customer=decision.customer,
+        customer_domain=domain_of_customer(rulebook.domains, customer) if customer else "",
+        company_id=decision.company_id,
+        company_name=decision.company_name,
+        deal_id=decision.deal_id,
+        deal_name=decision.deal_name,
+        owners=decision.owners,
+        priority=decision.ticket.priority,
+        related_ticket_id=decision.ticket.related_ticket_id,
+    )
+
+
+def _change(rulebook: Rulebook, assigned: Assigned) -> TicketChange:
+    """What joins changes: the stage, owners as they are now, and the deal when the ticket had none or lost it."""
+    decision, known = assigned.decision, assigned.known
+    ticket = known.match.ticket
+    assert ticket is not None
+    gains_deal = bool(decision.deal_id) and decision.deal_id != ticket.deal_id
+    gains_company = bool(decision.company_id) and not ticket.company_id
+    gains_customer = bool(decision.customer) and not ticket.customer
+    return TicketChange(
+        ticket_id=ticket.id,
+        conversation_id=ticket.conversation_id,
+        stage=decision.ticket.stage if decision.ticket.moves else None,
+        owners=decision.owners if known.choice is not None else None,
+        company_id=decision.company_id if gains_deal or gains_company else None,
+        company_name=decision.company_name if gains_deal or gains_company else None,
+        deal_id=decision.deal_id if gains_deal else None,
+        deal_name=decision.deal_name if gains_deal else None,
+        customer=decision.customer if gains_customer else None,
+        customer_domain=domain_of_customer(rulebook.domains, known.customer)
+        if gains_customer and known.customer
+        else None,
+        priority=decision.ticket.priority,
+    )
+
+
+def _ids(facts: Facts, decision: Decision) -> tuple[KnownId, ...]:
+    """Ids that lead to this ticket from now on: the mail's own, and every one it names (RULES 4.2c)."""
+    if decision.ticket.action == TicketAction.NONE:
+        return ()
+    named = dict.fromkeys((*facts.in_reply_to, *reversed(facts.references)))
+    named.pop(facts.message_id, None)
+    anchors = tuple(KnownId(one, "anchor") for one in list(named)[:_MAX_ANCHORS])
+    return (*((KnownId(facts.message_id, "seen"),) if facts.message_id else ()), *anchors)
+
+
+def _participants(assigned: Assigned) -> tuple[str, ...]:
+    """External mailboxes of the ticket's first mail, or of one from proven staff or an earlier participant."""
+    sight, ticket = assigned.assessment.sight, assigned.known.match.ticket
+    if assigned.decision.ticket.action == TicketAction.NONE:
+        return ()
+    author = sight.author
+    may_add = ticket is None or (author.is_staff and author.is_proven) or author.key in ticket.participants
+    if not may_add or assigned.decision.direction == Direction.UNPROVEN:
+        return ()
+    people = {mailbox.key: None for mailbox in (*sight.customers, *sight.externals)}
+    if author.mailbox is not None and not author.is_staff:
+        people[author.key] = None
+    return tuple(people)
+
+
+def _deliveries(office: Office, rulebook: Rulebook, decision: Decision, queue_id: str) -> tuple[NewDelivery, ...]:
+    address = rulebook.address(decision.address_name)
+    new_id = ""
+    if address.message_id == "new" and decision.copy is not None:
+        domain = address.sender_address.rpartition("@")[2]
+        new_id = new_message_id(office.keys[0], queue_id, domain)
+    return tuple(
+        NewDelivery(r.address, r.kind, r.why, new_message_id=new_id if r.kind != "as_is" else "")
+        for r in decision.recipients
+    )
+
+
+def _changes(decision: Decision, sight: Sight) -> tuple[Change, ...]:
+    """The rows of the record that this decision writes."""
+    who = f"mail:{sight.author.key}" if sight.author.key else "mail:"
+    changes = [
+        Change(
+            "message.decided",
+            "relay",
+            {
+                "direction": str(decision.direction),
+                "disposition": str(decision.disposition),
+                "recipients": [r.address for r in decision.recipients],
+            },
+        )
+    ]
+    ticket = decision.ticket
+    if ticket.action == TicketAction.OPEN:
+        changes.append(Change("ticket.opened", who, {"to": str(ticket.stage)}))
+    elif ticket.action == TicketAction.JOIN:
+        what = "ticket.moved" if ticket.moves else "ticket.joined"
+        why = next((r.code for r in decision.reasons if r.code.startswith("stage.")), "")
+        changes.append(Change(what, who, {"to": str(ticket.stage), "why": why, "note": ticket.note}))
+    return tuple(changes)

@@ -1,0 +1,235 @@
+"""worker: carry accepted messages on at once, and pick up what is due and not leased; leave cleanly.
+
+Whoever accepts a message holds its lease and goes on with it; nothing polls on the fast way (DESIGN 5).
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import Any
+
+from supportrelay.core.errors import TransientFailure
+from supportrelay.core.facts import Facts
+from supportrelay.core.ports import Accepted, ClaimedDelivery, ClaimedMessage, Reported
+from supportrelay.flow.deliver import Deliverer
+from supportrelay.flow.failover import sweep
+from supportrelay.flow.journey import Journey
+from supportrelay.flow.office import Office, Rulebook
+from supportrelay.log import get_logger
+
+__all__ = ["Worker"]
+
+log = get_logger()
+
+_POLL_S = 1.0
+_RENEW_S = 10.0
+_SWEEP_S = 60.0
+# A delivery checked before DATA within this time of its lease's beginning needs no look at the store.
+_FRESH = timedelta(seconds=20)
+_MAX_TRIES = 3
+
+
+class Worker:
+    """One worker process's share of the work.
+
+    Args:
+        slots: Messages or deliveries worked on at once; what comes above waits in the store, not in memory.
+    """
+
+    def __init__(self, office: Office, *, slots: int = 64) -> None:
+        self._office = office
+        self._deliverer = Deliverer(office, self._still_ours)
+        self._journey = Journey(office, self._deliverer)
+        self._slots = slots
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._messages: dict[str, Any] = {}
+        self._deliveries: dict[int, Any] = {}
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._leaving = False
+
+    # -- the fast way ------------------------------------------------------------------------------------------------
+
+    def go_on(self, accepted: Accepted, facts: Facts | None) -> None:
+        """Carry a message on that was accepted a moment ago and whose lease we hold."""
+        self._start(self._carry(accepted, facts, tries=1))
+
+    async def has_room(self) -> None:
+        """Wait a moment while much is under way, so that the door is not faster than the road."""
+        if len(self._tasks) >= self._slots:
+            self._room.clear()
+            try:
+                await asyncio.wait_for(self._room.wait(), 1.0)
+            except TimeoutError:
+                return
+
+    async def _carry(self, accepted: Accepted, facts: Facts | None, *, tries: int) -> None:
+        office = self._office
+        self._messages[accepted.queue_id] = office.now()
+        try:
+            rulebook = office.rulebook()
+            begun = await self._journey.decide(rulebook, accepted, facts)
+            if begun is None:
+                return
+            copies: dict[tuple[str, str], Any] = {}
+            for delivery in begun.deliveries:
+                self._deliveries[delivery.delivery_id] = office.now()
+            await asyncio.gather(
+                *(self._first_attempt(rulebook, begun.original, delivery, copies) for delivery in begun.deliveries)
+            )
+        except TransientFailure as exc:
+            log.warning("message.put_off", queue_id=accepted.queue_id, detail=str(exc))
+        except Exception:
+            log.exception("message.station_broke", queue_id=accepted.queue_id, tries=tries)
+            if tries >= _MAX_TRIES:
+                await self._hold(accepted.queue_id)
+        finally:
+            self._messages.pop(accepted.queue_id, None)
+
+    async def _hold(self, queue_id: str) -> None:
+        try:
+            await self._office.store.hold_message(queue_id, "station_broke", self._office.now())
+        except TransientFailure as exc:
+            log.warning("message.not_held", queue_id=queue_id, detail=str(exc))
+
+    async def _first_attempt(self, rulebook: Rulebook, original: Any, delivery: Any, copies: Any) -> None:
+        try:
+            reported = await self._deliverer.deliver_begun(rulebook, original, delivery, copies)
+            if reported.nobody_got_it:
+                await self._fail_over(rulebook)
+        finally:
+            self._deliveries.pop(delivery.delivery_id, None)
+
+    async def _fail_over(self, rulebook: Rulebook) -> None:
+        """Somebody's last copy failed: such messages go to Allmember now."""
+        await sweep(self._office, rulebook)
+        self.wake()
+
+    # -- what is due -------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Look for due work now; commands that change the queue call this."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Pick up due work until `leave`; never raises."""
+        renewing = asyncio.create_task(self._every(_RENEW_S, self._renew))
+        sweeping = asyncio.create_task(self._every(_SWEEP_S, self._sweep))
+        try:
+            while not self._leaving:
+                try:
+                    busy = await self._pick_up()
+                except TransientFailure as exc:
+                    log.warning("queue.not_read", detail=str(exc))
+                    busy = False
+                except Exception:
+                    log.exception("queue.not_read")
+                    busy = False
+                if not busy:
+                    await self._sleep(_POLL_S)
+        finally:
+            renewing.cancel()
+            sweeping.cancel()
+
+    async def _sleep(self, wait_s: float) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), wait_s)
+        except TimeoutError:
+            return
+        finally:
+            self._wake.clear()
+
+    async def _pick_up(self) -> bool:
+        """Claim as much as there is room for; True when there may be more."""
+        free = self._slots - len(self._tasks)
+        if free <= 0:
+            await asyncio.wait(self._tasks, timeout=_POLL_S, return_when=asyncio.FIRST_COMPLETED)
+            return True
+        office = self._office
+        messages = await office.store.claim_messages(office.now(), office.lease(), free)
+        for message in messages:
+            self._start(self._take_up(message))
+        free -= len(messages)
+        deliveries = await office.store.claim_deliveries(office.now(), office.lease(), free) if free > 0 else []
+        for delivery in deliveries:
+            self._start(self._deliver(delivery))
+        return bool(messages or deliveries)
+
+    async def _take_up(self, claimed: ClaimedMessage) -> None:
+        if claimed.tries > _MAX_TRIES and claimed.first_wait_at is None:
+            await self._hold(claimed.accepted.queue_id)
+            return
+        await self._carry(claimed.accepted, None, tries=claimed.tries)
+
+    async def _deliver(self, claimed: ClaimedDelivery) -> None:
+        self._deliveries[claimed.delivery_id] = self._office.now()
+        try:
+            rulebook = self._office.rulebook()
+            reported: Reported = await self._deliverer.deliver_claimed(rulebook, claimed)
+            if reported.nobody_got_it:
+                await self._fail_over(rulebook)
+        except TransientFailure as exc:
+            log.warning("delivery.put_off", queue_id=claimed.queue_id, detail=str(exc))
+        except Exception:
+            log.exception("delivery.station_broke", queue_id=claimed.queue_id)
+        finally:
+            self._deliveries.pop(claimed.delivery_id, None)
+
+    # -- leases ------------------------------------------------------------------------------------------------------
+
+    async def _renew(self) -> None:
+        if not self._messages and not self._deliveries:
+            return
+        office = self._office
+        await office.store.renew(office.now(), office.lease(), list(self._messages), list(self._deliveries))
+
+    async def _still_ours(self, delivery_id: int) -> bool:
+        """The fencing check: a lease taken a moment ago is ours; an older one is asked for and prolonged."""
+        begun_at = self._deliveries.get(delivery_id)
+        office = self._office
+        if begun_at is not None and office.now() - begun_at < _FRESH:
+            return True
+        try:
+            return await office.store.renew(office.now(), office.lease(), [], [delivery_id])
+        except TransientFailure:
+            return False
+
+    async def _sweep(self) -> None:
+        if await sweep(self._office, self._office.rulebook()):
+            self.wake()
+
+    async def _every(self, wait_s: float, act: Any) -> None:
+        while True:
+            await asyncio.sleep(wait_s)
+            try:
+                await act()
+            except TransientFailure as exc:
+                log.warning("worker.chore_failed", detail=str(exc))
+            except Exception:
+                log.exception("worker.chore_failed")
+
+    # -- tasks and leaving -------------------------------------------------------------------------------------------
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if len(self._tasks) < self._slots:
+            self._room.set()
+        if not task.cancelled() and task.exception() is not None:
+            log.error("worker.task_broke", detail=repr(task.exception()))
+
+    async def leave(self, wait_s: float) -> None:
+        """Finish what is under way (at most so long), hand back the rest."""
+        self._leaving = True
+        self._wake.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=wait_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._office.store.release(self._office.holder, self._office.now())

@@ -1,0 +1,266 @@
+"""supervisor: one parent that holds the sockets, its worker processes and the web process.
+
+The parent runs no event loop and opens no store while children live, so that it may fork at any time. Children die
+with it (PR_SET_PDEATHSIG); a child that died is started again on the sockets the parent still holds, so that clients
+in the backlog only wait.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import gc
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from supportrelay import bootstrap
+from supportrelay.config import Config, ConfigError, diff_needing_restart, load, warnings
+from supportrelay.core.errors import InputError, RelayError
+from supportrelay.edge.web.health import open_web_port, serve_health
+from supportrelay.log import get_logger
+from supportrelay.worker_process import run_worker
+
+__all__ = ["run"]
+
+log = get_logger()
+
+_PR_SET_PDEATHSIG = 1
+_STOP_WAIT_S = 90.0
+_RESTART_WAIT_S = 1.0
+_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
+
+
+@dataclass(slots=True)
+class _Child:
+    """One child process. ``holder`` names the leases of a worker's present life, "" for the web process."""
+
+    name: str
+    main: Callable[["_Child", int], int]
+    holder: str = ""
+    former: str = ""
+    pid: int = 0
+    started_at: float = 0.0
+
+
+@dataclass(slots=True)
+class _House:
+    """Everything the parent holds."""
+
+    config: Config
+    instance: str
+    sockets: list[list[bootstrap.BoundListener]]
+    web: socket.socket | None
+    children: list[_Child] = field(default_factory=list)
+    is_stopping: bool = False
+
+
+def run(config_path: Path) -> int:
+    """Run the daemon until SIGTERM; 0 after a clean stop, 1 when it could not start, 2 for a wrong configuration."""
+    try:
+        config = load(config_path)
+    except ConfigError as exc:
+        for problem in exc.problems:
+            sys.stderr.write(problem + "\n")
+        return 2
+    for warning in warnings(config):
+        log.warning("config.warning", text=warning)
+    try:
+        with _only_one(config.state_folder):
+            return _serve(config)
+    except (RelayError, OSError) as exc:
+        sys.stderr.write(f"supportrelay: {exc}\n")
+        log.error("relay.not_started", detail=str(exc))
+        return 1
+
+
+@contextlib.contextmanager
+def _only_one(state_folder: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202  a context manager of nothing
+    """Hold the lock file: two daemons on one store would share its leases. It also proves an earlier life dead."""
+    state_folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(state_folder / "relay.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"a relay is already running on {state_folder}") from None
+        yield
+    finally:
+        os.close(lock)
+
+
+def _serve(config: Config) -> int:
+    instance = bootstrap.prepare_store(config)
+    sockets = bootstrap.bind_listeners(config)
+    web = open_web_port(config.web.host, config.web.port)
+    house = _House(config, instance, sockets, web)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    gc.collect()
+    gc.freeze()  # children share what is imported by now
+    ready_read, ready_write = os.pipe()
+    for index in range(config.workers):
+        house.children.append(_Child(f"worker-{index}", _worker_main(house, index)))
+    house.children.append(_Child("web", _web_main(house)))
+    for child in house.children:
+        _start(house, child, ready_write)
+    if not _all_ready(ready_read, config.workers):
+        _stop(house)
+        return 1
+    log.info("relay.ready", listen=[b.printed for b in sockets[0]], workers=config.workers)
+    _notify("READY=1")
+    _watch(house, ready_write)
+    _notify("STOPPING=1")
+    return _stop(house)
+
+
+def _worker_main(house: _House, index: int) -> Callable[[_Child, int], int]:
+    def main(child: _Child, ready: int) -> int:
+        return run_worker(
+            house.config,
+            index=index,
+            listeners=house.sockets[index],
+            instance=house.instance,
+            holder=child.holder,
+            former_holder=child.former,
+            when_ready=lambda: os.write(ready, b"r"),
+        )
+
+    return main
+
+
+def _web_main(house: _House) -> Callable[[_Child, int], int]:
+    def main(_child: _Child, _ready: int) -> int:
+        parent = os.getppid()
+        host, port = house.config.web.host, house.config.web.port
+        serve_health(host, port, is_alive=lambda: os.getppid() == parent, bound=house.web)
+        return 0
+
+    return main
+
+
+def _start(house: _House, child: _Child, ready: int) -> None:
+    child.former, child.holder = child.holder, f"{house.instance}:{child.name}:{secrets.token_hex(4)}"
+    parent = os.getpid()
+    child.started_at = time.monotonic()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child.pid = os.fork()
+    if child.pid:
+        return
+    code = 1
+    try:
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() == parent:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            code = child.main(child, ready)
+    except BaseException:
+        log.exception("process.broke", name=child.name)
+    finally:
+        os._exit(code)
+
+
+def _all_ready(ready: int, count: int) -> bool:
+    """Wait for every worker's word; False when one died before it could say so."""
+    os.set_blocking(ready, False)
+    heard = 0
+    while heard < count:
+        with contextlib.suppress(BlockingIOError):
+            heard += len(os.read(ready, 64))
+        if heard < count and signal.sigtimedwait(_SIGNALS, 0.05) is not None:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+            if pid:
+                log.error("relay.not_started", detail="a process ended while starting")
+                return False
+    return True
+
+
+def _watch(house: _House, ready: int) -> None:
+    """Wait for signals until we shall stop; start dead children again."""
+    while True:
+        info = signal.sigtimedwait(_SIGNALS, 5.0)
+        if info is not None and info.si_signo in {signal.SIGTERM, signal.SIGINT}:
+            return
+        if info is not None and info.si_signo == signal.SIGHUP:
+            _reload(house)
+        for child in _dead(house):
+            log.error("process.ended", name=child.name, pid=child.pid)
+            if time.monotonic() - child.started_at < _RESTART_WAIT_S:
+                time.sleep(_RESTART_WAIT_S)
+            _start(house, child, ready)
+
+
+def _dead(house: _House) -> list[_Child]:
+    found = []
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return found
+        if not pid:
+            return found
+        found += [child for child in house.children if child.pid == pid]
+
+
+def _reload(house: _House) -> None:
+    """Read the file again; a broken one is reported and the running configuration stays."""
+    _notify("RELOADING=1")
+    try:
+        config = load(house.config.path)
+        bootstrap.check_rules(config)
+    except ConfigError as exc:
+        for problem in exc.problems:
+            log.error("config.refused", problem=problem)
+    else:
+        for key in diff_needing_restart(house.config, config):
+            log.warning("config.needs_restart", key=key)
+        house.config = config
+        for child in house.children:
+            if child.name != "web":
+                os.kill(child.pid, signal.SIGHUP)
+        log.info("relay.reloaded")
+    _notify("READY=1")
+
+
+def _stop(house: _House) -> int:
+    """Ask the children to finish; a second signal, or time, ends them."""
+    house.is_stopping = True
+    for child in house.children:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child.pid, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_WAIT_S
+    left = {child.pid for child in house.children}
+    while left:
+        info = signal.sigtimedwait(_SIGNALS, 0.2)
+        is_hurried = info is not None and info.si_signo in {signal.SIGTERM, signal.SIGINT}
+        if is_hurried or time.monotonic() > deadline:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        try:
+            while True:
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+                if not pid:
+                    break
+                left.discard(pid)
+        except ChildProcessError:
+            left.clear()
+    log.info("relay.stopped")
+    return 0
+
+
+def _notify(state: str) -> None:
+    """Tell systemd (sd_notify(3)); nothing to do when it did not start us."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if not path:
+        return
+    name = "\0" + path[1:] if path.startswith("@") else path
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        if state == "RELOADING=1":
+            state += f"\nMONOTONIC_USEC={time.monotonic_ns() // 1000}"
+        sender.sendto(state.encode(), name)

@@ -1,0 +1,125 @@
+"""worker_process: one worker's life: open the parts, listen, work, reload, leave."""
+
+import asyncio
+import gc
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import uvloop
+
+from supportrelay.admin.operations import dispatch
+from supportrelay.bootstrap import BoundListener, Parts, check_rules, context_of, open_parts
+from supportrelay.config import Config, load
+from supportrelay.core.errors import RelayError
+from supportrelay.edge.control import ControlServer, control_path
+from supportrelay.edge.smtp_in import Listener, start_listener
+from supportrelay.flow.accept import Accept
+from supportrelay.flow.worker import Worker
+from supportrelay.log import get_logger
+
+__all__ = ["run_worker"]
+
+log = get_logger()
+
+_DRAIN_S = 30.0
+_FINISH_S = 60.0
+
+
+def run_worker(
+    config: Config,
+    *,
+    index: int,
+    listeners: Sequence[BoundListener],
+    instance: str,
+    holder: str,
+    former_holder: str,
+    when_ready: Callable[[], object],
+) -> int:
+    """Run one worker until SIGTERM; 0 when it left cleanly.
+
+    Args:
+        index: The first one (0) also listens for commands.
+        former_holder: Name of this worker's earlier life, whose leases are handed back; "" for the first life.
+        when_ready: Called when every listener is open.
+    """
+    # Almost nothing of a message's life is cyclic; collecting at every 700 objects costs a tenth of the time.
+    gc.set_threshold(20_000, 20, 50)
+    work = _Work(config, index, listeners, when_ready)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work.run(instance, holder, former_holder))
+
+
+class _Work:
+    """One worker process's state."""
+
+    def __init__(
+        self, config: Config, index: int, bound: Sequence[BoundListener], when_ready: Callable[[], object]
+    ) -> None:
+        self._config = config
+        self._index = index
+        self._bound = bound
+        self._when_ready = when_ready
+        self._stop = asyncio.Event()
+        self._reloading: asyncio.Task[None] | None = None
+
+    async def run(self, instance: str, holder: str, former_holder: str) -> int:
+        async with open_parts(self._config, instance=instance, holder=holder) as parts:
+            if former_holder:
+                await parts.store.release(former_holder, parts.office.now())
+            worker = Worker(parts.office)
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(signal.SIGHUP, self._begin_reload, parts)
+            control = await self._open_control(parts, worker)
+            listeners = [await self._listen(parts, worker, bound) for bound in self._bound]
+            working = asyncio.create_task(worker.run())
+            self._when_ready()
+            await self._stop.wait()
+            await asyncio.gather(*(listener.drain(_DRAIN_S) for listener in listeners))
+            await worker.leave(_FINISH_S)
+            await working
+            if control is not None:
+                await control.aclose()
+        return 0
+
+    async def _listen(self, parts: Parts, worker: Worker, bound: BoundListener) -> Listener:
+        listen = parts.config.listen[bound.position]
+        accept = Accept(parts.office, worker.go_on, worker.has_room)
+        return await start_listener(
+            bound.socket,
+            role=bound.role,
+            policy=lambda: parts.intake,
+            take=accept.take,
+            hostname=parts.config.hostname,
+            max_size=lambda: parts.rulebook.desk.max_size_octets,
+            tls_context=lambda: parts.tls[bound.position] if bound.position < len(parts.tls) else None,
+            tls_required=listen.tls.required if listen.tls else False,
+        )
+
+    async def _open_control(self, parts: Parts, worker: Worker) -> ControlServer | None:
+        """The first worker takes commands; what they change is in the store, and all workers see it."""
+        if self._index:
+            return None
+
+        async def perform(op: str, args: Mapping[str, Any], who: str) -> dict[str, Any]:
+            return await dispatch(context_of(parts, wake=worker.wake, who=who), op, args)
+
+        server = ControlServer(control_path(self._config.state_folder), perform)
+        await server.start()
+        return server
+
+    def _begin_reload(self, parts: Parts) -> None:
+        self._reloading = asyncio.create_task(self._reload(parts))
+
+    async def _reload(self, parts: Parts) -> None:
+        """Swap rules, addresses, certificates; read by a thread, since it takes longer than a mail may wait."""
+        try:
+            config = await asyncio.to_thread(load, self._config.path)
+            await asyncio.to_thread(check_rules, config)
+            await parts.reload(config)
+        except RelayError as exc:
+            log.error("config.refused", problem=str(exc))
+            return
+        log.info("config.reloaded", worker=self._index)
