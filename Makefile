@@ -1,4 +1,4 @@
-# supportrelay: install run test check bench. Everything made here lies in .venv/, build/ and var/.
+# supportrelay: install run test check bench. Everything made here lies in .venv/ and build/.
 # Needs make, Python 3.11 or later with venv, and for the first run a package index that pip can reach.
 
 .PHONY: install run test check bench format clean
@@ -31,7 +31,7 @@ bench: .venv/.installed-for-tests ## beside Postfix's plain relay; BENCH='--only
 	@PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
 
 clean: ## away with all that was made; the demo's mail and tickets too
-	rm -rf .venv build var src/*.egg-info
+	rm -rf .venv build src/*.egg-info
 
 .venv/.made:
 	@test -n "$(PYTHON)" || { echo 'This machine lacks Python 3.11 or later (Debian: apt-get install python3 python3-venv).' >&2; exit 1; }

@@ -8,8 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import yaml
-
 ROOT = Path(__file__).resolve().parents[1]
 RELAY = ROOT / ".venv" / "bin" / "supportrelay"
 CONFIG = Path("config/demo.yaml")  # commands are printed as a person in ROOT types them
@@ -35,12 +33,14 @@ Then, in {root}:
 Ctrl-C stops it; mail and tickets stay. README.md tells the rest.
 """
 
-# As in README.md, which a test compares. Only the standard library of any Python 3.
+# As it stands in README.md (a test compares): only the standard library of any Python 3, one line, any shell.
 FIRST_MAIL = (
     "python3 -c \"import smtplib, email.utils as u; smtplib.SMTP('127.0.0.1', {smtp}).sendmail('{author}', '{desk}', "
-    "'From: Anna <{author}>\\nTo: {desk}\\nSubject: Where is our order?\\nMessage-ID: ' + u.make_msgid() + "
+    "'From: Hanako Yamada <{author}>\\nTo: {desk}\\nSubject: Where is our order?\\nMessage-ID: ' + u.make_msgid() + "
     "'\\n\\nIt should have come on Monday.')\""
 )
+AUTHOR = "yamada@sakura-works.example"  # a contact in config/demo-companies.yaml
+DESK = "support@relay-demo.test"  # a support address in config/demo.yaml
 
 
 def main() -> int:
@@ -78,10 +78,8 @@ def what_next(smtp: int, web: int) -> str:
 
 
 def first_mail(smtp: int) -> str:
-    """One line that sends a mail from the first sample company to the first support address."""
-    desk = yaml.safe_load((ROOT / CONFIG).read_text(encoding="utf-8"))["addresses"][0]["address"]
-    companies = yaml.safe_load((ROOT / COMPANIES).read_text(encoding="utf-8"))["companies"]
-    return FIRST_MAIL.format(smtp=smtp, desk=desk, author=f"anna@{companies[0]['domains'][0]}")
+    """One line that sends a mail from a sample customer to the demo's support address."""
+    return FIRST_MAIL.format(smtp=smtp, desk=DESK, author=AUTHOR)
 
 
 def _free_port(first: int) -> int:

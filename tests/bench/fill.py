@@ -67,8 +67,8 @@ _QUEUE = (
     """
     INSERT INTO deliveries (message, state, due_at, attempts, begun_at, kind, recipient, recipient_key, why,
       new_message_id, last_reply)
-    SELECT seq, 'deferred', :now + 12 * :hour + seq % 3600 * 1000000, 3, :now, 'owner', 'owner1@desk.test', 'owner1@desk.test',
-      'owner', '', '451 4.3.0 try again later' FROM messages WHERE state = 'composed'""",
+    SELECT seq, 'deferred', :now + 12 * :hour + seq % 3600 * 1000000, 3, :now, 'owner', 'owner1@desk.test',
+      'owner1@desk.test', 'owner', '', '451 4.3.0 try again later' FROM messages WHERE state = 'composed'""",
 )
 
 
