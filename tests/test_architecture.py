@@ -11,14 +11,15 @@ SOURCES = Path(__file__).resolve().parents[1] / "src" / "supportrelay"
 MODULES = sorted(SOURCES.rglob("*.py"))
 
 # What is true of mail needs no clock, network, disk, randomness or log: `core` is given what it decides on.
+# `csv` and `io` read text that was handed over; `open` is looked for below.
 CORE_MAY_USE = """
-    abc base64 binascii bisect codecs collections contextlib dataclasses datetime encodings enum fnmatch functools
-    hashlib heapq hmac html ipaddress itertools json math operator quopri re string struct textwrap types typing
+    abc base64 binascii bisect codecs collections contextlib csv dataclasses datetime encodings enum fnmatch functools
+    hashlib heapq hmac html io ipaddress itertools json math operator quopri re string struct textwrap types typing
     unicodedata urllib.parse
 """
 CLOCKS = {"now", "utcnow", "today"}
 
-# Layer -> the layers it may import, itself aside. `bootstrap` is the only one that knows every part.
+# Layer -> the layers it may import, itself aside. Everything above `config` wires or commands.
 LAYERS: dict[str, set[str]] = {
     "core": set(),
     "log": {"core"},
@@ -26,10 +27,11 @@ LAYERS: dict[str, set[str]] = {
     "edge": {"core", "log", "i18n"},
     "flow": {"core", "log"},
     "config": {"core"},
-    "bootstrap": {"core", "log", "i18n", "edge", "flow", "config"},
-    "supervisor": {"core", "log", "edge", "bootstrap"},
-    "admin": {"core", "log", "i18n", "edge", "flow", "config", "bootstrap", "supervisor"},
-    "cli": {"core", "log", "i18n", "edge", "flow", "config", "bootstrap", "supervisor", "admin", "__init__"},
+    "admin": {"core", "log", "i18n", "edge", "flow", "config"},
+    "bootstrap": {"core", "log", "i18n", "edge", "flow", "config", "admin"},
+    "worker_process": {"core", "log", "i18n", "edge", "flow", "config", "admin", "bootstrap"},
+    "supervisor": {"core", "log", "i18n", "edge", "flow", "config", "admin", "bootstrap", "worker_process"},
+    "cli": {"core", "log", "i18n", "edge", "flow", "config", "admin", "bootstrap", "supervisor", "__init__"},
     "__main__": {"cli"},
     "__init__": set(),
 }
