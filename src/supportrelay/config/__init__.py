@@ -10,5 +10,15 @@ from supportrelay.config.loading import find_config, load
 from supportrelay.config.models import Config
 from supportrelay.config.ports import check_ports
 from supportrelay.config.reload import diff_needing_restart
+from supportrelay.core.errors import ConfigError
 
-__all__ = ["Config", "check_ports", "diff_needing_restart", "find_config", "load", "owner_conflicts", "warnings"]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "check_ports",
+    "diff_needing_restart",
+    "find_config",
+    "load",
+    "owner_conflicts",
+    "warnings",
+]

@@ -142,7 +142,10 @@ def _listeners(config: Config) -> Iterator[Problem]:
             yield Problem(("listen", j, "port"), f"'{second.port}': listen[{i}] has this host and port already")
     for i, one in enumerate(config.listen):
         if one.port == config.web.port and _same_host(one.host, config.web.host):
-            yield Problem(("web", "port"), f"'{config.web.port}': listen[{i}] has this host and port already")
+            if "port" in config.web.model_fields_set:
+                yield Problem(("web", "port"), f"'{one.port}': listen[{i}] has this host and port already")
+            else:
+                yield Problem(("listen", i, "port"), f"'{one.port}': is the web port; set web.port to another")
 
 
 def _same_host(one: str, other: str) -> bool:

@@ -78,9 +78,20 @@ def _validate(source: Source, file: Path) -> tuple[Config | None, list[Problem]]
         config = Config.model_validate(source.values, context=context).placed(file, source)
     except ValidationError as exc:
         problems = problems_of(exc, source, Config)
-        broken = {p.path for p in problems} | {p.path for p in source.problems}
+        broken = _paths([*problems, *source.problems])
         return None, problems + _conflicts_of_the_rest(source, file, context, broken)
-    return config, find_conflicts(config)
+    return config, _certain(find_conflicts(config), _paths(source.problems))
+
+
+def _paths(problems: list[Problem]) -> set[KeyPath]:
+    """Where the problems are; a secret is not known where its file is wrong."""
+    found = {p.path for p in problems}
+    return found | {(*p[:-1], p[-1].removesuffix("_file")) for p in found if p and isinstance(p[-1], str)}
+
+
+def _certain(conflicts: list[Problem], broken: set[KeyPath]) -> list[Problem]:
+    """The conflicts that would remain when what is broken were put right, as far as can be told."""
+    return [c for c in conflicts if not any(_touches(c.path, b) for b in broken)]
 
 
 def _conflicts_of_the_rest(source: Source, file: Path, context: dict[str, Any], broken: set[KeyPath]) -> list[Problem]:
@@ -96,7 +107,7 @@ def _conflicts_of_the_rest(source: Source, file: Path, context: dict[str, Any], 
             broken |= wrong
         else:
             # Placeholders and defaults stand in for what was left out: only what touches none of it is certain.
-            return [c for c in find_conflicts(config) if not any(_touches(c.path, b) for b in broken)]
+            return _certain(find_conflicts(config), broken)
     return []
 
 

@@ -16,24 +16,24 @@ def check_ports(config: Config) -> list[str]:
     The ports are bound for an instant without being shared, so a running daemon of this same configuration makes its
     own ports taken; whether that is a mistake only the caller knows.
     """
+    found = ((place, _why_not(host, port)) for place, host, port in _places(config))
     return [
-        f"{config.where(*path)}: {print_key_path(path)}: {why}"
-        for path, host, port in _places(config)
-        if (why := _why_not(host, port))
+        f"{config.where(*place, why[0])}: {print_key_path((*place, why[0]))}: {why[1]}" for place, why in found if why
     ]
 
 
 def _places(config: Config) -> Iterator[tuple[KeyPath, str, int]]:
     for i, listener in enumerate(config.listen):
-        yield ("listen", i, "port"), listener.host, listener.port
-    yield ("web", "port"), config.web.host, config.web.port
+        yield ("listen", i), listener.host, listener.port
+    yield ("web",), config.web.host, config.web.port
 
 
-def _why_not(host: str, port: int) -> str:
+def _why_not(host: str, port: int) -> tuple[str, str] | None:
+    """The key that is wrong, ``host`` or ``port``, and why; None when the port can be opened."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as exc:
-        return f"'{host}' cannot be resolved ({exc.strerror})"
+        return "host", f"'{host}' cannot be resolved ({exc.strerror})"
     for family, kind, protocol, _, address in found:
         try:
             with socket.socket(family, kind, protocol) as probe:
@@ -45,14 +45,14 @@ def _why_not(host: str, port: int) -> str:
                 probe.listen(1)
         except OSError as exc:
             return _words(exc, host, port)
-    return ""
+    return None
 
 
-def _words(error: OSError, host: str, port: int) -> str:
+def _words(error: OSError, host: str, port: int) -> tuple[str, str]:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} of {host} is in use by another program"
+        return "port", f"port {port} of {host} is in use by another program"
     if error.errno == errno.EACCES:
-        return f"port {port} needs root or CAP_NET_BIND_SERVICE"
+        return "port", f"port {port} needs root or CAP_NET_BIND_SERVICE"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"{host} is no address of this machine"
-    return f"port {port} of {host} cannot be opened ({error.strerror})"
+        return "host", f"{host} is no address of this machine"
+    return "port", f"port {port} of {host} cannot be opened ({error.strerror})"

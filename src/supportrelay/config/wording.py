@@ -14,7 +14,6 @@ from supportrelay.config.source import SECRETS, Source
 __all__ = ["known_keys", "problems_of", "wrong_paths"]
 
 _LONGEST_SHOWN = 60
-_MOST_KEYS_TOLD = 10
 
 _PLAIN: Mapping[str, str] = {
     "bool_parsing": "must be true or false",
@@ -165,9 +164,9 @@ def _unknown_key(path: KeyPath, root: type[BaseModel]) -> str:
     near = difflib.get_close_matches(str(path[-1]), known, n=1)
     if near:
         return f"unknown key; did you mean '{near[0]}'?"
-    if not known or len(known) > _MOST_KEYS_TOLD:
+    if len(path) == 1:
         return "unknown key; supportrelay.example.yaml has them all"
-    return f"unknown key; the keys here are {', '.join(known)}"
+    return f"unknown key; the keys here are {', '.join(known)}" if known else "unknown key"
 
 
 def known_keys(root: type[BaseModel], path: KeyPath) -> list[str]:
