@@ -53,12 +53,17 @@ def _label_table() -> dict[str, str]:
 
 
 _CODECS = _label_table()
+_CODECS |= {label.replace("_", "-"): codec for label, codec in _CODECS.items()}
+_CODECS |= {label.upper(): codec for label, codec in _CODECS.items()}
 _LABEL_BREAKS = str.maketrans("-. :", "____")
 _MAX_LABEL = 40
 
 
 def codec_name(label: str) -> str | None:
     """The Python codec behind a label: "" for ASCII and for labels that say nothing, None for an unknown one."""
+    known = _CODECS.get(label)
+    if known is not None:
+        return known
     plain = label.strip(" \t\"'").lower()
     if len(plain) > _MAX_LABEL:
         return None

@@ -17,8 +17,9 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 def one_line(text: str) -> str:
     """Return ``text`` on one line, without controls and surrogates, trimmed."""
-    if text.isascii() and text.isprintable():
-        return text.strip()
+    text = text.strip()
+    if text.isprintable():  # no controls, no surrogates, no line breaks; U+3000 and the like take the long way
+        return text
     return _UNPRINTABLE.sub("", text.translate(_BREAKS)).strip()
 
 
@@ -30,6 +31,9 @@ def decode_words(text: str) -> str:
     """
     if "=?" not in text:
         return text
+    whole = _WORD.fullmatch(text)
+    if whole:
+        return decode_text(_payload(whole[2], whole[3]), whole[1].partition("*")[0])
     out: list[str] = []
     end = 0
     charset, octets, pending_base64 = "", b"", ""
@@ -56,8 +60,16 @@ def decode_words(text: str) -> str:
     return "".join(out)
 
 
+def _payload(kind: str, text: str) -> bytes:
+    return _base64("".join(text.split())) if kind in "bB" else _q(text)
+
+
 def _base64(payload: str) -> bytes:
     """Decode base64 with missing padding and foreign characters."""
+    try:
+        return binascii.a2b_base64(payload)
+    except ValueError:  # binascii.Error is one, and so is what characters outside ASCII give
+        pass
     digits = payload.rstrip("=").encode("ascii", "ignore")
     for missing in (b"=" * (-len(digits) % 4), b"=", b"==", b"A=="):
         try:

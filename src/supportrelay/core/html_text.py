@@ -14,10 +14,8 @@ _LINE_BREAK = re.compile(
     r"<(?:br|hr|/?(?:p|div|tr|li|ul|ol|h[1-6]|blockquote|table|pre|dt|dd|section|article))\b[^<>]*+>", re.IGNORECASE
 )
 _TAG = re.compile(r"<[a-zA-Z/!?][^<>]*+>")
-_REFERENCE = re.compile(r"&(?:#([0-9]{1,7})|#[xX]([0-9a-fA-F]{1,6})|([a-zA-Z][a-zA-Z0-9]{1,31}));?")
-_SPACES = re.compile(r"[ \t\r\f\v\u00a0]+")
-_SPACE_AROUND_BREAK = re.compile(r" ?\n ?")
-_MANY_BREAKS = re.compile(r"\n{3,}")
+_REFERENCE = re.compile(r"&(?:#([0-9]{1,7})|#[xX]([0-9a-fA-F]{1,6})|(?!amp;)([a-zA-Z][a-zA-Z0-9]{1,31}));?")
+_USUAL = (("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&#39;", "'"))
 
 
 def html_to_text(html: str) -> str:
@@ -28,16 +26,22 @@ def html_to_text(html: str) -> str:
     first, *rest = _INVISIBLE.split(html)
     if rest:
         html = first + "".join(_after_invisible(piece) for piece in rest)
-    text = _SPACES.sub(" ", html.replace("\n", " "))
-    text = _TAG.sub("", _LINE_BREAK.sub("\n", text))
+    text = _TAG.sub("", _LINE_BREAK.sub("\n", " ".join(html.split())))
     if "&" in text:
-        text = _SPACES.sub(" ", _REFERENCE.sub(_resolved, text))
-    return _MANY_BREAKS.sub("\n\n", _SPACE_AROUND_BREAK.sub("\n", text)).strip()
+        text = _resolve(text)
+    lines = [" ".join(line.split()) for line in text.split("\n")]
+    return "\n".join(line for line, before in zip(lines, ["", *lines], strict=False) if line or before).strip()
 
 
 def _after_invisible(piece: str) -> str:
     end = _INVISIBLE_END.search(piece)
     return piece[end.end() :] if end else ""
+
+
+def _resolve(text: str) -> str:
+    for reference, character in _USUAL:
+        text = text.replace(reference, character)
+    return _REFERENCE.sub(_resolved, text).replace("&amp;", "&")
 
 
 def _resolved(match: re.Match[str]) -> str:

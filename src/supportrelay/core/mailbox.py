@@ -140,6 +140,7 @@ def split_detail(local: str, delimiter: str) -> tuple[str, str]:
 # --- address lists of header fields
 
 _MAX_MAILBOXES = 2000
+_MAX_ENTRIES = 4000  # including those that are none
 
 # Order matters: an encoded word is one token, although careless senders leave commas in it.
 _TOKEN = re.compile(
@@ -152,11 +153,11 @@ _TOKEN = re.compile(
     r"|(?P<special>.)",
     re.DOTALL,
 )
-# The two forms nearly every mail has; everything else takes the long way. No character here has a meaning of its own.
-_BARE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-]+@[A-Za-z0-9.\-]+")
-_NAMED = re.compile(
-    r'(?:"([^"\\<>]*+)"|((?:[A-Za-z0-9!#$%&\'*+/=?^_`{|}~.\- \u00a0-\ud7ff\ue000-\U0010ffff])*+))'
-    r"[ ]*<([A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-]+@[A-Za-z0-9.\-]+)>"
+# What nearly every list consists of; anything else takes the long way. No character here has a second meaning.
+_PLAIN_ENTRY = re.compile(
+    r'\s*+(?:(?:"([^"\\<>]*+)"|((?:[A-Za-z0-9!#$%&\'*+/=?^_`{|}~.\- \u00a0-\ud7ff\ue000-\U0010ffff])*+))[ ]*+'
+    r"<([A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-]+@[A-Za-z0-9.\-]+)>|([A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-]+@[A-Za-z0-9.\-]+))"
+    r"\s*+(?:,|\Z)"
 )
 
 
@@ -168,28 +169,41 @@ def parse_mailboxes(value: str) -> tuple[Mailbox, ...]:
     could be read as two, is left out.
     """
     value = value.strip()
-    if _BARE.fullmatch(value):
-        return _accepted(value, "")
-    named = _NAMED.fullmatch(value)
-    if named:
-        return _accepted(named[3], _decoded_name(named[1] if named[1] is not None else named[2]))
-    reader = _ListReader()
+    found: list[Mailbox] = []
     position, stop = 0, len(value)
-    while position < stop and len(reader.found) < _MAX_MAILBOXES:
+    while position < stop and len(found) < _MAX_MAILBOXES:
+        match = _PLAIN_ENTRY.match(value, position)
+        if not match:
+            return _read_list(value, position, found)
+        quoted, phrase, angle, bare = match.groups()
+        name = quoted if quoted is not None else phrase
+        local, _, domain = (angle or bare).partition("@")
+        domain = domain.lower()
+        if len(local) <= _MAX_LOCAL and len(domain) <= _MAX_DOMAIN and _DOMAIN.fullmatch(domain):
+            found.append(Mailbox(local, domain, _decoded_name(name) if name else ""))
+        position = match.end()
+    return tuple(found)
+
+
+def _read_list(value: str, position: int, found: list[Mailbox]) -> tuple[Mailbox, ...]:
+    """Read the rest of a list token by token."""
+    reader = _ListReader(found)
+    stop = len(value)
+    while position < stop and reader.may_go_on:
         if value[position] == "(":
             position = _after_comment(value, position)
             if position < 0:
-                return tuple(reader.found)  # never closed: what it swallows is not known
+                return tuple(found)  # never closed: what it swallows is not known
             reader.pause()
             continue
         if value[position] == '"' and not _CLOSED_QUOTE.match(value, position):
-            return tuple(reader.found)
+            return tuple(found)
         match = _TOKEN.match(value, position)
         assert match
         position = match.end()
         reader.take(match.lastgroup or "", match[0])
     reader.finish()
-    return tuple(reader.found)
+    return tuple(found)
 
 
 def _accepted(address: str, name: str) -> tuple[Mailbox, ...]:
@@ -201,7 +215,8 @@ def _accepted(address: str, name: str) -> tuple[Mailbox, ...]:
 
 
 def _decoded_name(text: str) -> str:
-    return one_line(decode_words(" ".join(text.split())))
+    text = " ".join(text.split())
+    return one_line(decode_words(text)) if "=?" in text else one_line(text)
 
 
 _CLOSED_QUOTE = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
@@ -227,11 +242,16 @@ def _after_comment(value: str, position: int) -> int:
 class _ListReader:
     """Takes the tokens of an address list one by one."""
 
-    __slots__ = ("_after", "_angle", "_bad", "_phrase", "found")
+    __slots__ = ("_after", "_angle", "_bad", "_entries", "_found", "_phrase")
 
-    def __init__(self) -> None:
-        self.found: list[Mailbox] = []
+    def __init__(self, found: list[Mailbox]) -> None:
+        self._found = found
+        self._entries = 0
         self._begin()
+
+    @property
+    def may_go_on(self) -> bool:
+        return self._entries < _MAX_ENTRIES and len(self._found) < _MAX_MAILBOXES
 
     def _begin(self) -> None:
         self._phrase: list[tuple[str, str]] = []
@@ -279,18 +299,19 @@ class _ListReader:
 
     def finish(self) -> None:
         """End of an entry."""
+        self._entries += 1
         phrase, angle, is_open = self._phrase, self._angle, self._angle is not None and not self._after
         bad = self._bad or is_open
         self._begin()
         if bad or (angle is None and not phrase):
             return
         if angle is not None:
-            self.found += _accepted("".join(angle), _phrase_text(phrase))
+            self._found += _accepted("".join(angle), _phrase_text(phrase))
             return
         while phrase and phrase[-1][0] == "space":
             phrase.pop()
         if all(kind != "space" for kind, _ in phrase):  # "foo bar@x" is not one address
-            self.found += _accepted("".join(text for _, text in phrase), "")
+            self._found += _accepted("".join(text for _, text in phrase), "")
 
 
 def _phrase_text(phrase: list[tuple[str, str]]) -> str:

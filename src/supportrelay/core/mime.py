@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 from supportrelay.core.charset import decode_text
 from supportrelay.core.encoded_word import decode_words, one_line
 from supportrelay.core.errors import InputError
-from supportrelay.core.headers import HeaderBlock, raw_value, split_headers
+from supportrelay.core.headers import HeaderBlock, HeaderField, raw_value, split_headers
 
 __all__ = [
     "MAX_DEPTH",
@@ -54,7 +54,7 @@ class Part:
         filename: Decoded, one line, "" without; never a path to write to.
         transfer_encoding: Lower case, "7bit" without.
         charset: Lower-case label, "" without.
-        children: Parts of a multipart, in order.
+        children: Parts of a multipart, in order; none when it is too broken to have any.
         boundary: The delimiter without its dashes, b"" unless multipart.
         is_unclosed: A multipart whose closing delimiter is missing: it runs to the end of what holds it.
     """
@@ -98,8 +98,9 @@ def read_parts(octets: bytes) -> Part:
     """Read the tree of a whole message; a missing closing delimiter is accepted and marked.
 
     Raises:
-        MimeError: More than 50 levels or 1,000 parts, a header over 256 KiB, a NUL in a header, a multipart without a
-            boundary or without any part, lines that end with a lone CR.
+        MimeError: More than 50 levels or 1,000 parts, a header over 256 KiB, a NUL in a header, lines that end with a
+            lone CR, or the whole is a multipart without a boundary or without any part. (Inside, such a multipart is
+            a leaf: what stands around it can be edited all the same.)
     """
     if b"\n" not in octets and b"\r" in octets:
         raise MimeError("lines end with a lone CR")
@@ -128,14 +129,15 @@ class _Reader:
         if self._octets.find(b"\0", start, header.end) >= 0:
             raise MimeError("NUL in a header")
         end = self._without_line_end(header.end, stop) if is_delimited else stop
-        content_type, parameters = _content_type(header, default_type)
+        described = {f.name: f for f in reversed(header.fields) if f.name in _DESCRIBING}
+        content_type, parameters = _content_type(described.get("content-type"), default_type)
         boundary, is_unclosed = b"", False
         children: tuple[Part, ...] = ()
         if content_type.startswith("multipart/"):
             boundary = parameters.get("boundary", "").rstrip().encode("utf-8", "replace")
             default = "message/rfc822" if content_type == "multipart/digest" else "text/plain"
             children, is_unclosed = self._children(boundary, header.end, end, depth, default)
-        disposition, filename = _disposition(header, parameters)
+        disposition, filename = _disposition(described.get("content-disposition"), parameters)
         return Part(
             header=header,
             start=start,
@@ -145,7 +147,7 @@ class _Reader:
             parameters=parameters,
             disposition=disposition,
             filename=filename,
-            transfer_encoding=_transfer_encoding(header),
+            transfer_encoding=_transfer_encoding(described.get("content-transfer-encoding")),
             charset=_charset(parameters),
             children=children,
             boundary=boundary,
@@ -162,11 +164,9 @@ class _Reader:
     def _children(
         self, boundary: bytes, body_start: int, end: int, depth: int, default_type: str
     ) -> tuple[tuple[Part, ...], bool]:
-        if not boundary:
-            raise MimeError("multipart without a boundary")
-        ranges, is_unclosed = self._ranges(b"--" + boundary, body_start, end)
-        if not ranges:
-            raise MimeError("multipart without any part")
+        ranges, is_unclosed = self._ranges(b"--" + boundary, body_start, end) if boundary else ([], True)
+        if not ranges and not depth:
+            raise MimeError("multipart without any part" if boundary else "multipart without a boundary")
         last = len(ranges) - 1
         children = [
             self.read(
@@ -212,8 +212,10 @@ _FIRST_TOKEN = re.compile(r"[^\s;()\"]*")
 _CHARSET = re.compile(r"[^\s;()\"',]*")
 
 
-def _content_type(header: HeaderBlock, default_type: str) -> tuple[str, dict[str, str]]:
-    field_ = header.first("content-type")
+_DESCRIBING = frozenset({"content-type", "content-disposition", "content-transfer-encoding"})
+
+
+def _content_type(field_: HeaderField | None, default_type: str) -> tuple[str, dict[str, str]]:
     if field_ is None:
         return default_type, {}
     value, parameters = parse_parameters(raw_value(field_))
@@ -221,8 +223,7 @@ def _content_type(header: HeaderBlock, default_type: str) -> tuple[str, dict[str
     return (value if _TYPE.fullmatch(value) else "text/plain"), parameters
 
 
-def _disposition(header: HeaderBlock, type_parameters: dict[str, str]) -> tuple[str, str]:
-    field_ = header.first("content-disposition")
+def _disposition(field_: HeaderField | None, type_parameters: dict[str, str]) -> tuple[str, str]:
     disposition, name = "", ""
     if field_ is not None:
         disposition, parameters = parse_parameters(raw_value(field_))
@@ -234,8 +235,7 @@ def _file_name(written: str) -> str:
     return one_line(decode_words(written)) if written else ""
 
 
-def _transfer_encoding(header: HeaderBlock) -> str:
-    field_ = header.first("content-transfer-encoding")
+def _transfer_encoding(field_: HeaderField | None) -> str:
     match = _FIRST_TOKEN.match(raw_value(field_).lower()) if field_ else None
     return match[0] if match and match[0] else "7bit"
 

@@ -11,6 +11,7 @@ from supportrelay.core.mailbox import Mailbox, parse_mailboxes, parse_path
 __all__ = ["forwarded_author", "html_without_quote", "own_words"]
 
 _QUOTE_MARKS = (">", "＞")
+_COLONS = (":", "：")
 
 _FORWARD_WORDS = (
     r"Forwarded message|Forwarded by [^\-\n]{1,80}|転送メッセージ|転送されたメッセージ|Weitergeleitete Nachricht|"
@@ -23,15 +24,15 @@ _ORIGINAL_WORDS = (
     "Messaggio originale"
 )
 _FORWARD_HEAD = re.compile(
-    rf"^[> \t]*+(?:-{{2,60}}[ \t]*(?:{_FORWARD_WORDS})[ \t]*-{{2,60}}|Begin forwarded message:|"
+    rf"[> \t]*+(?:-{{2,60}}[ \t]*(?:{_FORWARD_WORDS})[ \t]*-{{2,60}}|Begin forwarded message:|"
     r"Anfang der weitergeleiteten (?:Nachricht|E-Mail):|Début du message (?:réexpédié|transféré)\s?:|"
     r"転送されたメッセージ[:：]|Początek przekazywanej wiadomości:)",
-    re.IGNORECASE | re.MULTILINE,
+    re.IGNORECASE,
 )
-_ORIGINAL_HEAD = re.compile(
-    rf"^[> \t]*+-{{2,60}}[ \t]*(?:{_ORIGINAL_WORDS})[ \t]*-{{2,60}}", re.IGNORECASE | re.MULTILINE
+_ORIGINAL_HEAD = re.compile(rf"[> \t]*+-{{2,60}}[ \t]*(?:{_ORIGINAL_WORDS})[ \t]*-{{2,60}}", re.IGNORECASE)
+_SEPARATOR = re.compile(
+    rf"-{{2,60}}[ \t]*(?:{_FORWARD_WORDS}|{_ORIGINAL_WORDS})[ \t]*-{{2,60}}|[＜<]以下、?引用[＞>]", re.IGNORECASE
 )
-_QUOTE_BEGINS = re.compile(r"^[ \t]*+[＜<]以下、?引用[＞>]", re.MULTILINE)
 
 # Attribution lines: "On ... wrote:", "Le ... a écrit :", "2020年1月7日(火) 9:55 名前 <addr>:". They may be wrapped.
 # People write such words too ("he wrote:"), so a date in front, an address or quoted lines below must say the same.
@@ -51,7 +52,7 @@ _OTHER_NAMES = (
     "送信日時|日時|日付|送信日|宛先|ＣＣ|件名|主题|收件人"
 )
 _BLOCK_LINE = re.compile(
-    rf"^[> \t*]*+(?:(?P<author>{_FROM_NAMES})|{_OTHER_NAMES})\*?[ \t]*[:：][ \t]*\*?(?P<value>[^\n]*)$",
+    rf"[> \t*]*+(?:(?P<author>{_FROM_NAMES})|{_OTHER_NAMES})\*?[ \t]*[:：][ \t]*\*?(?P<value>[^\n]*)$",
     re.IGNORECASE,
 )
 _BLOCK_SPAN = 6  # lines within which a header block shows itself
@@ -63,29 +64,31 @@ def own_words(text: str) -> str:
 
     A line that introduces '>' lines takes only those with it, so answers between or under quotes stay.
     """
-    if not _may_quote(text):
-        return text
-    for head in (_FORWARD_HEAD, _ORIGINAL_HEAD, _QUOTE_BEGINS):
-        if match := head.search(text):
-            text = text[: match.start()]
     lines = text.split("\n")
     kept: list[str] = []
     for index, line in enumerate(lines):
-        if line.lstrip().startswith(_QUOTE_MARKS):
+        bare = line.strip()
+        if not bare:
+            kept.append(line)
+        elif bare[0] in _QUOTE_MARKS:
             continue
-        if _begins_block(lines, index):
+        elif bare[0] in "-<＜" and _SEPARATOR.match(bare):
             break
-        if line.rstrip().endswith((":", "：")) and _is_attribution(lines, index):
+        elif ":" not in bare and "：" not in bare:
+            kept.append(line)
+        elif _begins_block(lines, index) or _FORWARD_HEAD.match(bare):
+            break
+        elif bare[-1] in _COLONS and _is_attribution(lines, index):
             _drop_wrapped_start(kept)
-            if _is_followed_by_quote(lines, index):
-                continue
-            break
-        kept.append(line)
+            if not _is_followed_by_quote(lines, index):
+                break
+        else:
+            kept.append(line)
     return "\n".join(kept).strip()
 
 
-def _may_quote(text: str) -> bool:
-    return any(sign in text for sign in (">", "＞", ":", "：", "--"))
+def _has_colon(line: str) -> bool:
+    return ":" in line or "：" in line
 
 
 def _begins_block(lines: list[str], index: int) -> bool:
@@ -122,28 +125,33 @@ def _is_followed_by_quote(lines: list[str], index: int) -> bool:
 
 # --- HTML
 
-_HTML_QUOTE = re.compile(
-    r"gmail_quote|yahoo_quoted|protonmail_quote|moz-cite-prefix|<blockquote[^<>]{0,200}type=.?cite|"
-    r"(?P<rest>divRplyFwdMsg|appendonsend|OLK_SRC_BODY_SECTION|moz-forward-container)",
-    re.IGNORECASE,
-)
+# Marks of the quoted part, and of those after which nothing is the author's own.
+_HTML_QUOTES = ("gmail_quote", "yahoo_quoted", "protonmail_quote", "moz-cite-prefix")
+_HTML_RESTS = ("divrplyfwdmsg", "appendonsend", "olk_src_body_section", "moz-forward-container")
+_CITE = re.compile(r"<blockquote[^<>]{0,200}type=.?cite")
 
 
 def html_without_quote(html: str) -> str:
     """``html`` before its quote, and what stands after the quote where the client answers below it."""
-    match = _HTML_QUOTE.search(html)
-    if not match:
+    lower = html.lower()
+    if len(lower) != len(html):  # a few letters change their length; offsets would be wrong
         return html
-    own = html[: max(html.rfind("<", 0, match.start() + 1), 0)]
-    if match["rest"]:  # everything after these is the quoted mail
-        return own
-    _, end, below = html[match.start() :].rpartition("</blockquote>")
-    return own + below if end else own
+    found = [(at, mark in _HTML_RESTS) for mark in (*_HTML_QUOTES, *_HTML_RESTS) if (at := lower.find(mark)) >= 0]
+    if cite := _CITE.search(lower):
+        found.append((cite.start() + 1, False))
+    if not found:
+        return html
+    at, is_rest = min(found)
+    own = html[: max(html.rfind("<", 0, at), 0)]
+    end = lower.rfind("</blockquote>", at)
+    return own if is_rest or end < 0 else own + html[end + len("</blockquote>") :]
 
 
 # --- forwarded mail
 
-_FORWARD_REACH = 2000  # characters after a forward head in which its From line stands
+# One of these stands in every explicit forward head.
+_FORWARD_SIGNS = ("--", "message:", "Nachricht:", "E-Mail:", "message ré", "message tr", "転送された", "wiadomości:")
+_FORWARD_REACH = 15  # lines after a forward head in which its From line stands
 _MAILTO = re.compile(r"[\[<(]mailto:([^\]>)\s]{1,400})[\]>)]", re.IGNORECASE)
 _ADDRESS = re.compile(r"[^\s<>\[\]()\"',;:]{1,128}@[A-Za-z0-9.\-]{1,253}")
 
@@ -154,16 +162,15 @@ def forwarded_author(text: str, *, is_forward_subject: bool) -> Mailbox | None:
     An explicit forward head always counts; "Original Message" and a bare header block, which answers have too, only
     under a subject with a forward prefix.
     """
-    head = _FORWARD_HEAD.search(text)
-    if head is None and is_forward_subject:
-        head = _ORIGINAL_HEAD.search(text)
-    if head:
-        return _first_author(text[head.end() : head.end() + _FORWARD_REACH].split("\n"))
-    if not is_forward_subject:
+    if not is_forward_subject and not any(sign in text for sign in _FORWARD_SIGNS):
         return None
     lines = text.split("\n")
     for index, line in enumerate(lines):
-        if (":" in line or "：" in line) and _begins_block(lines, index):
+        if "-" not in line and not _has_colon(line):
+            continue
+        if _FORWARD_HEAD.match(line) or (is_forward_subject and _ORIGINAL_HEAD.match(line)):
+            return _first_author(lines[index + 1 : index + _FORWARD_REACH])
+        if is_forward_subject and _begins_block(lines, index):
             return _first_author(lines[index:])
     return None
 

@@ -207,11 +207,13 @@ def _read_body(octets: bytes, root: Part) -> _Body:
 
 def _body_parts(root: Part) -> tuple[Part | None, Part | None, Part | None]:
     """First text/plain, first text/html, first text/calendar; a named text only counts when there is no other."""
-    plain = html = calendar = named = None
+    plain = html = calendar = named = broken = None
     for part in walk(root):
         kind = part.content_type
         if kind == "text/calendar" and calendar is None:
             calendar = part
+        if kind.startswith("multipart/") and not part.children:
+            broken = broken or part
         if part.disposition == "attachment" or kind not in {"text/plain", "text/html"}:
             continue
         if part.filename:
@@ -220,8 +222,10 @@ def _body_parts(root: Part) -> tuple[Part | None, Part | None, Part | None]:
             plain = plain or part
         else:
             html = html or part
-    if plain is None and html is None and named is not None:
-        return (named, None, calendar) if named.content_type == "text/plain" else (None, named, calendar)
+    if plain is None and html is None:
+        if named is not None and named.content_type == "text/html":
+            return None, named, calendar
+        return named or broken, None, calendar
     return plain, html, calendar
 
 
