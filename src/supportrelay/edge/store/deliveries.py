@@ -34,6 +34,7 @@ __all__ = [
     "nobody_got",
     "report",
     "state_after",
+    "update_message",
 ]
 
 _OPEN = {"due", "sending", "deferred"}

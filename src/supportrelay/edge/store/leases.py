@@ -65,12 +65,12 @@ def _free(connection: sqlite3.Connection, holders: tuple[str, str], now: int, *,
 
 
 def work_left(connection: sqlite3.Connection, now: int) -> dict[str, int]:
-    """What is due or running: leased work runs; what is deferred into the future is neither."""
-    messages = connection.execute(_MESSAGES_LEFT, (now,)).fetchone()
-    deliveries = connection.execute(_DELIVERIES_LEFT, (now,)).fetchone()
-    return {
-        "messages_due": messages[0],
-        "messages_running": messages[1],
-        "deliveries_due": deliveries[0],
-        "deliveries_running": deliveries[1],
-    }
+    """What is due or running: leased work runs; what is deferred into the future is neither. Empty when none is left.
+
+    Names: ``messages_due``, ``messages_running``, ``deliveries_due``, ``deliveries_running``; those that are not 0.
+    """
+    counts: dict[str, int] = {}
+    for name, query in (("messages", _MESSAGES_LEFT), ("deliveries", _DELIVERIES_LEFT)):
+        due, running = connection.execute(query, (now,)).fetchone()
+        counts |= {f"{name}_due": due, f"{name}_running": running}
+    return {name: count for name, count in counts.items() if count}

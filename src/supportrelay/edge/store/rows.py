@@ -8,6 +8,8 @@ from functools import lru_cache
 from typing import Any
 
 from supportrelay.core.envelope import Envelope, Peer, Role
+from supportrelay.core.errors import AddressError
+from supportrelay.core.mailbox import comparing_form
 
 __all__ = [
     "address_key",
@@ -114,5 +116,8 @@ def unpack_envelope(reverse_path: str, forward_paths: str, peer: str, is_smtputf
 
 @lru_cache(maxsize=8192)
 def address_key(printed: str) -> str:
-    """Comparing form of an address somebody configured or typed."""
-    return clean_text(printed.strip().lower())
+    """Comparing form of an address somebody configured or typed; what is no address is compared in lower case."""
+    try:
+        return clean_text(comparing_form(printed.strip()))
+    except AddressError:
+        return clean_text(printed.strip().lower())

@@ -127,6 +127,7 @@ CREATE TABLE tickets (
   customer_message_ids   TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX tickets_by_customer ON tickets (customer, stage, subject_key) WHERE customer <> '';
+CREATE INDEX tickets_by_stage ON tickets (stage, updated_at) WHERE merged_into IS NULL;
 CREATE INDEX tickets_by_target ON tickets (merged_into) WHERE merged_into IS NOT NULL;
 
 -- What hangs together by its ids; a ticket that others were merged into has several.

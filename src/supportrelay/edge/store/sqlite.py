@@ -32,6 +32,7 @@ from supportrelay.edge.store.contents import LARGEST_IN_DATABASE_OCTETS, Content
 from supportrelay.edge.store.database import as_failure, connect, prepare
 from supportrelay.edge.store.rows import from_microseconds, to_microseconds
 from supportrelay.edge.store.settle import settle
+from supportrelay.edge.store.views import StoreViews
 from supportrelay.edge.store.writer import Command, GroupWriter
 
 __all__ = ["SqliteStore", "sqlite_path"]
@@ -52,7 +53,7 @@ def sqlite_path(url: str, base: Path | None = None) -> Path:
     return path if base is None or path.is_absolute() else base / path
 
 
-class SqliteStore:
+class SqliteStore(StoreViews):
     """`core.ports.Store` on SQLite (WAL, synchronous=FULL, one sync for all commands that wait).
 
     Make it after a fork, once a process; commands belong to one event loop. Everything shared is in the file, so any
@@ -89,10 +90,12 @@ class SqliteStore:
         await self._writer.aclose()
         self._reader.close()
 
-    async def _write(self, command: Command[T], *, slow: bool = False) -> T:
+    async def write(self, command: Command[T], *, slow: bool = False) -> T:
+        """Run a command in the next transaction; its answer is there when it is committed and synced."""
         return await self._writer.submit(command, slow=slow)
 
-    def _read(self, query: Command[T]) -> T:
+    def read(self, query: Command[T]) -> T:
+        """Run a short query by key on the calling thread, which is the event loop's."""
         try:
             return query(self._reader)
         except sqlite3.Error as exc:
@@ -110,22 +113,22 @@ class SqliteStore:
                 raise as_failure(exc) from exc
         holder = lease.holder if lease else None
         until = to_microseconds(lease.until) if lease else 0
-        await self._write(lambda c: intake.accept(c, message, holder, until, file))
+        await self.write(lambda c: intake.accept(c, message, holder, until, file))
 
     async def gather(self, where_from: WhereFrom) -> Gathered:
         """What is known about a mail."""
-        return self._read(lambda c: lookup.gather(c, where_from))
+        return self.read(lambda c: lookup.gather(c, where_from))
 
     async def settle(self, settlement: Settlement) -> Settled:
         """Commit a decision."""
-        return await self._write(lambda c: settle(c, settlement))
+        return await self.write(lambda c: settle(c, settlement))
 
     async def claim_messages(self, now: datetime, lease: Lease, limit: int) -> list[ClaimedMessage]:
         """Take due messages, oldest first."""
         at, until = to_microseconds(now), to_microseconds(lease.until)
-        if not self._read(lambda c: intake.has_due_messages(c, at)):
+        if not self.read(lambda c: intake.has_due_messages(c, at)):
             return []
-        claimed = await self._write(lambda c: intake.claim_messages(c, at, lease.holder, until, limit))
+        claimed = await self.write(lambda c: intake.claim_messages(c, at, lease.holder, until, limit))
         return [await self._with_content(message) for message in claimed]
 
     async def _with_content(self, claimed: intake.Claimed) -> ClaimedMessage:
@@ -145,7 +148,7 @@ class SqliteStore:
 
     async def content(self, queue_id: str) -> bytes:
         """The octets as received."""
-        octets, file = self._read(lambda c: intake.content(c, queue_id))
+        octets, file = self.read(lambda c: intake.content(c, queue_id))
         return octets if octets is not None else await self._read_file(file)
 
     async def _read_file(self, file: str | None) -> bytes:
@@ -156,41 +159,41 @@ class SqliteStore:
 
     async def hold_message(self, queue_id: str, why: str, now: datetime) -> None:
         """Hold a message."""
-        await self._write(lambda c: intake.hold_message(c, queue_id, why, to_microseconds(now)))
+        await self.write(lambda c: intake.hold_message(c, queue_id, why, to_microseconds(now)))
 
     # -- copies --
 
     async def report(self, attempted: Attempted) -> Reported:
         """Commit the end of an attempt."""
-        return await self._write(lambda c: copies.report(c, attempted))
+        return await self.write(lambda c: copies.report(c, attempted))
 
     async def claim_deliveries(self, now: datetime, lease: Lease, limit: int) -> list[ClaimedDelivery]:
         """Take due deliveries, oldest first, and record the beginning of an attempt for each."""
-        if not self._read(lambda c: copies.has_due_deliveries(c, to_microseconds(now))):
+        if not self.read(lambda c: copies.has_due_deliveries(c, to_microseconds(now))):
             return []
         until = to_microseconds(lease.until)
-        return await self._write(lambda c: copies.claim_deliveries(c, now, lease.holder, until, limit))
+        return await self.write(lambda c: copies.claim_deliveries(c, now, lease.holder, until, limit))
 
     async def add_failover(self, queue_id: str, deliveries: Sequence[NewDelivery], why: str, now: datetime) -> None:
         """Add copies for Allmember, once a message; none to add means that every way was tried."""
         at = to_microseconds(now)
-        await self._write(lambda c: copies.add_failover(c, queue_id, deliveries, why, at))
+        await self.write(lambda c: copies.add_failover(c, queue_id, deliveries, why, at))
 
     async def nobody_got(self, accepted_before: datetime, limit: int) -> list[WaitingMessage]:
         """Messages that nobody has got."""
-        return self._read(lambda c: copies.nobody_got(c, to_microseconds(accepted_before), limit))
+        return self.read(lambda c: copies.nobody_got(c, to_microseconds(accepted_before), limit))
 
     async def delivery(self, delivery_id: int) -> DeliveryView | None:
         """One delivery."""
-        return self._read(lambda c: copies.delivery(c, delivery_id))
+        return self.read(lambda c: copies.delivery(c, delivery_id))
 
     async def delivery_of_copy(self, message_id: str, recipient: str) -> DeliveryView | None:
         """The newest delivery of a mail with this Message-ID to that recipient."""
-        return self._read(lambda c: copies.delivery_of_copy(c, message_id, recipient))
+        return self.read(lambda c: copies.delivery_of_copy(c, message_id, recipient))
 
     async def fail_delivery(self, delivery_id: int, outcome: Outcome, now: datetime) -> Reported:
         """A report said that a delivered copy did not arrive."""
-        return await self._write(lambda c: copies.fail_delivery(c, delivery_id, outcome, to_microseconds(now)))
+        return await self.write(lambda c: copies.fail_delivery(c, delivery_id, outcome, to_microseconds(now)))
 
     # -- leases --
 
@@ -198,30 +201,31 @@ class SqliteStore:
         """Prolong what the holder holds."""
         del now  # what ran out but nobody took is still held
         until = to_microseconds(lease.until)
-        return await self._write(lambda c: leases.renew(c, lease.holder, until, queue_ids, delivery_ids))
+        return await self.write(lambda c: leases.renew(c, lease.holder, until, queue_ids, delivery_ids))
 
     async def release(self, holder: str, now: datetime) -> None:
         """Hand back everything a holder holds."""
-        await self._write(lambda c: leases.release(c, holder, to_microseconds(now)))
+        await self.write(lambda c: leases.release(c, holder, to_microseconds(now)))
 
     async def take_back(self, instance: str, now: datetime) -> int:
         """Free everything an earlier life of this instance held."""
-        return await self._write(lambda c: leases.take_back(c, instance, to_microseconds(now)))
-
-    async def work_left(self, now: datetime) -> dict[str, int]:
-        """Counts of due and running work: ``messages_due``, ``messages_running``, ``deliveries_due``, ..."""
-        return self._read(lambda c: leases.work_left(c, to_microseconds(now)))
+        return await self.write(lambda c: leases.take_back(c, instance, to_microseconds(now)))
 
     # -- desk --
 
+    async def instance(self) -> str:
+        """Name of this store's relay, made with the file; leases of its workers begin with it."""
+        row = self.read(lambda c: c.execute("SELECT value FROM meta WHERE name = 'instance_id'").fetchone())
+        return str(row[0])
+
     async def signing_keys(self) -> list[SigningKey]:
         """All keys, newest first."""
-        keys = self._read(_signing_keys)
-        return keys or await self._write(_make_signing_key)
+        keys = self.read(_signing_keys)
+        return keys or await self.write(_make_signing_key)
 
     async def absent_until(self, now: datetime) -> Mapping[str, datetime | None]:
         """Who is away now."""
-        rows = self._read(
+        rows = self.read(
             lambda c: c.execute(
                 "SELECT address, until FROM absences WHERE until IS NULL OR until > ?", (to_microseconds(now),)
             ).fetchall()

@@ -1,0 +1,1 @@
+"""CRMs: who owns this customer, and where tickets live."""

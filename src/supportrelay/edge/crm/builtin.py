@@ -1,0 +1,94 @@
+"""The builtin CRM as an `OwnerDirectory`: companies, contacts, deals and owners in the store itself."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from supportrelay.core.directory import Company, Deal, DirectoryAnswer, MatchedBy
+from supportrelay.core.mailbox import Mailbox
+from supportrelay.core.ports import Domains
+from supportrelay.edge.store import SqliteStore
+from supportrelay.edge.store import directory as rows
+
+__all__ = ["BuiltinDirectory"]
+
+_ANSWERS_KEPT = 10_000
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class BuiltinDirectory:
+    """`core.ports.OwnerDirectory` over the store's own tables.
+
+    Answers are remembered under the directory's version, which every write to it raises and every call reads: owners
+    changed in one process count at once in all.
+
+    Args:
+        store: Where the tables are.
+        domains: Public suffixes and free-mail providers.
+        now: For ``known_at``; an answer is as fresh as the call.
+    """
+
+    def __init__(self, store: SqliteStore, domains: Domains, *, now: Callable[[], datetime] = _utc_now) -> None:
+        self._store = store
+        self._domains = domains
+        self._now = now
+        self._version = -1
+        self._answers: dict[str, tuple[tuple[Company, ...], MatchedBy, str]] = {}
+        self._owners: frozenset[str] | None = None
+
+    async def find(self, customer: Mailbox) -> DirectoryAnswer:
+        """Exact contact first, then the domain, then its parents down to the registrable one."""
+        self._forget_when_changed()
+        key = customer.key
+        found = self._answers.get(key)
+        if found is None:
+            found = self._look_up(key, customer.domain)
+            if len(self._answers) >= _ANSWERS_KEPT:
+                self._answers.clear()
+            self._answers[key] = found
+        companies, matched_by, language = found
+        return DirectoryAnswer(companies, matched_by, "builtin", self._now(), matched_by == MatchedBy.CONTACT, language)
+
+    async def deal(self, deal_id: str) -> tuple[str, Deal] | None:
+        """``(company name, deal)`` as it is now, None when it is gone."""
+        return self._store.read(lambda c: rows.company_of_deal(c, deal_id))
+
+    async def owners(self) -> frozenset[str]:
+        """All current owners, comparing form."""
+        self._forget_when_changed()
+        if self._owners is None:
+            self._owners = self._store.read(rows.owners)
+        return self._owners
+
+    def _forget_when_changed(self) -> None:
+        version = self._store.read(rows.directory_version)
+        if version != self._version:
+            self._version = version
+            self._answers.clear()
+            self._owners = None
+
+    def _look_up(self, address: str, domain: str) -> tuple[tuple[Company, ...], MatchedBy, str]:
+        contact = self._store.read(lambda c: rows.company_of_contact(c, address))
+        if contact is not None:
+            number, language = contact
+            return (self._store.read(lambda c: rows.company(c, number)),), MatchedBy.CONTACT, language
+        for candidate in self._domains_to_ask(domain):
+            companies = self._store.read(
+                lambda c, d=candidate: tuple(rows.company(c, n) for n in rows.companies_of_domain(c, d))  # type: ignore[misc]
+            )
+            if companies:
+                return companies, MatchedBy.DOMAIN if candidate == domain else MatchedBy.PARENT_DOMAIN, ""
+        return (), MatchedBy.NOTHING, ""
+
+    def _domains_to_ask(self, domain: str) -> list[str]:
+        """The domain and its parents down to the registrable one; none of a provider, none of an address literal."""
+        registrable = self._domains.registrable(domain)
+        if domain.startswith("[") or self._domains.is_free_mail(domain) or self._domains.is_free_mail(registrable):
+            return []
+        asked = [domain]
+        while domain != registrable and "." in domain:
+            domain = domain.partition(".")[2]
+            asked.append(domain)
+        return asked if domain == registrable else asked[:1]
