@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from pydantic import BaseModel
+
 from supportrelay.config.certificate import valid_until
 from supportrelay.config.models import Config
 from supportrelay.config.problem import KeyPath, print_key_path
@@ -84,10 +86,24 @@ def _names(config: Config) -> _Advice:
 
 
 def _later(config: Config) -> _Advice:
-    for name, field in type(config).model_fields.items():
-        why = is_later(field)
-        if why and name in config.model_fields_set:
-            yield (name,), f"accepted, but without effect in this version: {why}"
+    for path, why in _set_for_later(config, ()):
+        yield path, f"accepted, but without effect in this version: {why}"
+
+
+def _set_for_later(section: BaseModel, path: KeyPath) -> _Advice:
+    """Fields in use that wait for a later version, and why."""
+    for name in section.model_fields_set:
+        why = is_later(type(section).model_fields[name])
+        if why:
+            yield (*path, name), why
+            continue
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from _set_for_later(value, (*path, name))
+        elif isinstance(value, tuple):
+            for i, one in enumerate(value):
+                if isinstance(one, BaseModel):
+                    yield from _set_for_later(one, (*path, name, i))
 
 
 def _certificates(config: Config, now: datetime) -> _Advice:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 
 from supportrelay.config.scalars import FilePath, HeaderName, Host, Network, Port, Text, WebUrl
-from supportrelay.config.section import Section
+from supportrelay.config.section import Section, later
 from supportrelay.core.envelope import Role
 
 __all__ = ["AuthConfig", "GatewayConfig", "ListenConfig", "OutboundConfig", "TlsConfig", "WebConfig"]
@@ -70,6 +70,7 @@ class GatewayConfig(Section):
         default=(),
         description="Header fields in which it notes whom the mail was for, best first.",
         examples=["[X-Gm-Original-To, Delivered-To]"],
+        json_schema_extra=later("the recipients of the SMTP dialogue count"),
     )
 
 
