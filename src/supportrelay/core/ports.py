@@ -101,6 +101,7 @@ class WhereFrom:
         subject_since: Only tickets with mail after this instant.
         any_of_customer: ``ticket_match: customer``: any open ticket of that customer.
         address: Name of the support address, for the subject and customer steps.
+        message_id: The mail's own; an answer that was faster than the mail it answers named it already (an anchor).
     """
 
     duplicate_key: str = ""
@@ -113,6 +114,7 @@ class WhereFrom:
     subject_since: datetime | None = None
     any_of_customer: bool = False
     address: str = ""
+    message_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,11 +270,17 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedMessage:
-    """A message in ACCEPTED or WAITING whose lease we now hold. ``tries`` counts how often a station broke on it."""
+    """A message in ACCEPTED or WAITING whose lease we now hold.
+
+    Attributes:
+        tries: How often a station broke on it, this time counted in.
+        released_by: Who released it from hold; nothing holds it again for the same reason. "" for all others.
+    """
 
     accepted: Accepted
     tries: int
     first_wait_at: datetime | None
+    released_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,14 +167,23 @@ def _pointers(connection: sqlite3.Connection, where_from: WhereFrom) -> list[_Po
     if where_from.token_ticket is not None:
         rows = connection.execute(_BY_NUMBER, (where_from.token_ticket,)).fetchall()
         _add(connection, found, HitBy.TOKEN, rows, where_from.subject)
-    looked_up: set[str] = set()
-    for by, ids in ((HitBy.IN_REPLY_TO, where_from.in_reply_to), (HitBy.REFERENCES, where_from.references)):
+    asked = {""}
+    for by, ids in (
+        (HitBy.IN_REPLY_TO, where_from.in_reply_to),
+        (HitBy.REFERENCES, where_from.references),
+        (HitBy.REFERENCES, (where_from.message_id,)),
+    ):
         for message_id in ids:
-            if message_id and message_id not in looked_up and len(looked_up) < _IDS_A_MAIL:
-                looked_up.add(message_id)
-                rows = connection.execute(_BY_MESSAGE_ID, (clean_text(message_id),)).fetchall()
-                if rows:
-                    _add(connection, found, by, rows, where_from.subject)
+            if message_id in asked or len(asked) > _IDS_A_MAIL:
+                continue
+            asked.add(message_id)
+            rows = connection.execute(_BY_MESSAGE_ID, (clean_text(message_id),)).fetchall()
+            if message_id == where_from.message_id:
+                # Its own id: only as an anchor, set by an answer that came first. Seen would be a sender that uses
+                # one id for many mails.
+                rows = [row for row in rows if row[0] == ANCHOR]
+            if rows:
+                _add(connection, found, by, rows, where_from.subject)
     if where_from.thread_index:
         rows = connection.execute(_BY_THREAD_ROOT, (where_from.thread_index,)).fetchall()
         _add(connection, found, HitBy.THREAD_INDEX, rows, where_from.subject)

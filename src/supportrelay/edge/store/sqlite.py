@@ -144,7 +144,7 @@ class SqliteStore(StoreViews):
             claimed.subject,
         )
         first_wait_at = None if claimed.first_wait_at is None else from_microseconds(claimed.first_wait_at)
-        return ClaimedMessage(accepted, claimed.tries, first_wait_at)
+        return ClaimedMessage(accepted, claimed.tries, first_wait_at, claimed.released_by)
 
     async def content(self, queue_id: str) -> bytes:
         """The octets as received."""
