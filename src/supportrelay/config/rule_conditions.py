@@ -77,6 +77,12 @@ Strings = Annotated[tuple[str, ...], BeforeValidator(_strings)]
 Truth = Annotated[bool, BeforeValidator(_truth)]
 
 
+def _several(value: Any) -> Any:
+    if not isinstance(value, (list, tuple)) or not value:
+        raise ValueError("must be a list of conditions: [{spam: true}, {from: '*@news.example'}]")
+    return value
+
+
 class Nothing:
     """Stands for a key without value, which no type accepts."""
 
@@ -157,10 +163,10 @@ class ConditionsConfig(RulePart):
     hours: Annotated[HoursConfig, BeforeValidator(_hours)] | None = Field(
         None, description="When it came: 'Mon-Fri 09:00-18:00', or {hours: ..., timezone: Asia/Tokyo}."
     )
-    all_: Annotated[tuple["ConditionsConfig", ...], Field(min_length=1)] | None = Field(
+    all_: Annotated[tuple["ConditionsConfig", ...], BeforeValidator(_several)] | None = Field(
         None, alias="all", description="A list of conditions that must all hold."
     )
-    any_: Annotated[tuple["ConditionsConfig", ...], Field(min_length=1)] | None = Field(
+    any_: Annotated[tuple["ConditionsConfig", ...], BeforeValidator(_several)] | None = Field(
         None, alias="any", description="A list of conditions of which one must hold."
     )
     not_: "ConditionsConfig | None" = Field(None, alias="not", description="Conditions that must not all hold.")

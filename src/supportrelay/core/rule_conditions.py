@@ -7,6 +7,7 @@ and *yes* an `AnyOf` whatever else cannot be told.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from operator import attrgetter
 
 from supportrelay.core.automatic import RULE_WORDS
 from supportrelay.core.decision import Direction, Place
@@ -36,6 +37,9 @@ class Answer(Enum):
     YES = "yes"
     NO = "no"
     CANNOT_TELL = "cannot tell"  # not now: the CRM was not reached
+
+
+_YES, _NO, _CANNOT_TELL = Answer.YES, Answer.NO, Answer.CANNOT_TELL  # asked for every condition of every mail
 
 
 RULE_DIRECTIONS = frozenset(
@@ -68,10 +72,12 @@ class Test:
     def answer(self, view: View) -> Answer:
         """The answer; a *cannot tell* is noted in ``view.untold``."""
         said = self.ask(view)
+        if said:
+            return _YES
         if said is None:
             view.untold.append(self.name)
-            return Answer.CANNOT_TELL
-        return Answer.YES if said else Answer.NO
+            return _CANNOT_TELL
+        return _NO
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ class Always:
 
     def answer(self, view: View) -> Answer:  # noqa: ARG002  same shape as the others
         """Yes."""
-        return Answer.YES
+        return _YES
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +97,12 @@ class AllOf:
 
     def answer(self, view: View) -> Answer:
         """The least of the answers: no, cannot tell, yes."""
-        found = Answer.YES
+        found = _YES
         for part in self.parts:
             said = part.answer(view)
-            if said is Answer.NO:
+            if said is _NO:
                 return said
-            if said is Answer.CANNOT_TELL:
+            if said is _CANNOT_TELL:
                 found = said
         return found
 
@@ -109,12 +115,12 @@ class AnyOf:
 
     def answer(self, view: View) -> Answer:
         """The greatest of the answers: yes, cannot tell, no."""
-        found = Answer.NO
+        found = _NO
         for part in self.parts:
             said = part.answer(view)
-            if said is Answer.YES:
+            if said is _YES:
                 return said
-            if said is Answer.CANNOT_TELL:
+            if said is _CANNOT_TELL:
                 found = said
         return found
 
@@ -130,7 +136,7 @@ class Negation:
         return _OPPOSITE[self.part.answer(view)]
 
 
-_OPPOSITE = {Answer.YES: Answer.NO, Answer.NO: Answer.YES, Answer.CANNOT_TELL: Answer.CANNOT_TELL}
+_OPPOSITE = {_YES: _NO, _NO: _YES, _CANNOT_TELL: _CANNOT_TELL}
 
 Condition = Test | Always | AllOf | AnyOf | Negation
 
@@ -196,7 +202,10 @@ def _patterns(of: Callable[[View], tuple[Folded, ...] | None], *, are_addresses:
             values = of(view)
             if values is None:
                 return None
-            return any(wanted.fits(raw, folded) for raw, folded in values)
+            for raw, folded in values:  # noqa: SIM110  asked for every mail; any() makes a generator each time
+                if wanted.fits(raw, folded):
+                    return True
+            return False
 
         return ask
 
@@ -212,7 +221,7 @@ def _refuse_no_address(texts: Sequence[str]) -> None:
 def _attachment(value: ConditionValue, compile_pattern: CompilePattern) -> Ask:
     if isinstance(value, bool):
         return lambda view: bool(view.facts.attachments) is value
-    return _patterns(lambda view: view.attachments)(value, compile_pattern)
+    return _patterns(attrgetter("attachments"))(value, compile_pattern)
 
 
 def _header(value: ConditionValue, compile_pattern: CompilePattern) -> Ask:
@@ -252,24 +261,24 @@ def _hours(value: ConditionValue, compile_pattern: CompilePattern) -> Ask:  # no
 
 
 CONDITIONS: dict[str, _Builder] = {
-    "direction": _words(sorted(RULE_DIRECTIONS), lambda view: str(view.subject.direction)),
-    "support_in": _words([str(place) for place in Place], lambda view: str(view.subject.place)),
-    "from": _patterns(lambda view: view.from_, are_addresses=True),
-    "to": _patterns(lambda view: view.to, are_addresses=True),
-    "cc": _patterns(lambda view: view.cc, are_addresses=True),
-    "recipient": _patterns(lambda view: view.recipients, are_addresses=True),
-    "subject": _patterns(lambda view: view.subject_text),
+    "direction": _words(sorted(RULE_DIRECTIONS), attrgetter("subject.direction")),
+    "support_in": _words([str(place) for place in Place], attrgetter("subject.place")),
+    "from": _patterns(attrgetter("from_"), are_addresses=True),
+    "to": _patterns(attrgetter("to"), are_addresses=True),
+    "cc": _patterns(attrgetter("cc"), are_addresses=True),
+    "recipient": _patterns(attrgetter("recipients"), are_addresses=True),
+    "subject": _patterns(attrgetter("subject_text")),
     "header": _header,
-    "body": _patterns(lambda view: view.body),
+    "body": _patterns(attrgetter("body")),
     "attachment": _attachment,
     "size_over": _size_over,
-    "spam": _truth(lambda view: view.subject.is_spam),
-    "automatic": _words(list(dict.fromkeys(RULE_WORDS.values())), lambda view: view.subject.automatic),
-    "proven": _truth(lambda view: view.subject.proven),
-    "known_contact": _truth(lambda view: view.subject.known_contact),
-    "company": _patterns(lambda view: view.companies),
-    "deal": _patterns(lambda view: view.deals),
-    "owner": _patterns(lambda view: view.owners, are_addresses=True),
+    "spam": _truth(attrgetter("subject.is_spam")),
+    "automatic": _words(list(dict.fromkeys(RULE_WORDS.values())), attrgetter("subject.automatic")),
+    "proven": _truth(attrgetter("subject.proven")),
+    "known_contact": _truth(attrgetter("subject.known_contact")),
+    "company": _patterns(attrgetter("companies")),
+    "deal": _patterns(attrgetter("deals")),
+    "owner": _patterns(attrgetter("owners"), are_addresses=True),
     "language": _language,
     "hours": _hours,
 }
