@@ -1,11 +1,12 @@
 """Was this mail written by a person? Header rules only; words in a subject never decide (RULES_OF_MAIL 2B).
 
-The table `_TABLE` is read from the top and the first row that says something wins. Three of its rows stand elsewhere
-than in RULES 2B, each for a reason:
+The table `_TABLE` is read from the top and the first row that says something wins. Four of its rows differ from
+RULES 2B, each for a reason:
 
 * Exchange's absence notices say ``auto-generated``, so their own mark is asked before Auto-Submitted; else a holiday
   notice would count as the answer of another help desk and open the ticket again.
 * A calendar answer that calls itself ``auto-generated`` is still a calendar answer.
+* Old mailing lists send ``Precedence: bulk``; where one may post (List-Post) it is a list, not a newsletter.
 * ``multipart/report`` of a kind we do not know is a notice (RULES 3.3), not a report.
 """
 
@@ -284,7 +285,8 @@ _BULK = frozenset({"bulk", "junk"})
 
 
 def _by_newsletter(mail: _Signs) -> _Said:
-    if not mail.precedence & _BULK:
+    """Bulk mail that one can only leave. A list that takes posts (List-Post) sends what people wrote, bulk or not."""
+    if not mail.precedence & _BULK or _token(mail.facts.first("list-post")) not in {"", "no"}:
         return None
     for name in ("list-unsubscribe", "feedback-id"):
         if mail.has(name):
@@ -378,7 +380,9 @@ _ANSWER_WORDS = (
     "autosvar",
 )
 _WORDS = _ABSENCE_WORDS + _ANSWER_WORDS
-_AT_THE_START = re.compile(r"\s*(?:auto\s*[:：]|absent(?:e|es|s)?(?![a-zà-ÿ]))", re.IGNORECASE)
+_AT_THE_START = re.compile(
+    r"\s*(?:auto\s*[:：]|auto[ -]?(?:reply|respon)|absent(?:e|es|s)?(?![a-zà-ÿ]))", re.IGNORECASE
+)
 
 
 def _has_words(subject: str, words: tuple[str, ...]) -> bool:
