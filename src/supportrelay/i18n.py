@@ -13,6 +13,7 @@ __all__ = ["LANGUAGES", "Catalogue", "catalogue", "read_catalogue"]
 
 LANGUAGES = ("en", "ja")
 FALLBACK = "en"
+_LABELLED = {"stage": "stage", "before": "stage", "wanted": "stage", "state": "deal_state"}
 
 
 class _Values(dict[str, object]):
@@ -85,7 +86,7 @@ class Catalogue:
 
     def reason(self, coded: Mapping[str, object]) -> str:
         """The sentence of a `core.reason.Reason` in its stored form ``{"code": ..., values ...}``."""
-        values = {k: _word(v) for k, v in coded.items() if k != "code"}
+        values = {k: self._word(k, v) for k, v in coded.items() if k != "code"}
         code = str(coded.get("code", ""))
         msgid = f"reason.{code}"
         return self.text(msgid, **values) if self.has(msgid) else self.text(code, **values)
@@ -94,9 +95,10 @@ class Catalogue:
         """The sentences of several reasons, in order."""
         return [self.reason(one) for one in coded]
 
-
-def _word(value: object) -> object:
-    return "" if value is None else value
+    def _word(self, name: str, value: object) -> object:
+        """A value as people see it: stages and states by their label."""
+        label = f"{_LABELLED.get(name, '')}.{value}"
+        return self.text(label) if self.has(label) else "" if value is None else value
 
 
 @cache

@@ -1,0 +1,167 @@
+"""Ask the relay: through its control socket when it runs, else directly on its state."""
+
+import asyncio
+import getpass
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from supportrelay.core.errors import InputError
+from supportrelay.edge.control import ControlClient, NotHeard, NotRunning, control_path
+
+__all__ = ["Relay", "as_json", "configured", "group_configured", "in_language", "person"]
+
+_CONFIG = "supportrelay.config"
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def person() -> str:
+    """Who gives this command: ``person:NAME``, the one behind sudo if there is one."""
+    name = os.environ.get("SUDO_USER", "")
+    if not name:
+        try:
+            name = getpass.getuser()
+        except (KeyError, OSError):  # a container's user without a name
+            name = str(os.getuid())
+    return f"person:{name}"
+
+
+class CommandFailed(click.ClickException):
+    """The relay said no."""
+
+    def __init__(self, text: str, exit_status: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_status  # type: ignore[misc]  # click reads it from the instance
+
+    def show(self, file: Any = None) -> None:
+        """One line on standard error, as every other mistake."""
+        click.echo(f"supportrelay: {self.message}", file=file, err=True)
+
+
+@dataclass
+class Relay:
+    """The relay that a configuration describes, running or not.
+
+    Attributes:
+        config_option: ``--config`` as given; None looks in the usual places.
+    """
+
+    config_option: str | None = None
+
+    @cached_property
+    def config_path(self) -> Path:
+        """The configuration file in use."""
+        from supportrelay.config import find_config
+
+        return find_config(self.config_option)
+
+    @cached_property
+    def config(self) -> Any:
+        """The configuration. Raises `ConfigError`, exit 2."""
+        from supportrelay.config import load
+
+        return load(self.config_path)
+
+    @cached_property
+    def state_directory(self) -> Path:
+        """Where the store and the control socket are."""
+        return Path(self.config.state_folder)
+
+    @cached_property
+    def language(self) -> str:
+        """The language of the first support address: in which people are answered."""
+        return str(self.config.desk().addresses[0].language)
+
+    def language_of(self, address_name: str) -> str:
+        """The language of a support address by its name; the first one's when there is no such address."""
+        for address in self.config.desk().addresses:
+            if address.name == address_name:
+                return str(address.language)
+        return self.language
+
+    def ask(self, op: str, *, timeout_s: float = 60.0, **args: Any) -> Any:
+        """The result of an operation of `supportrelay.admin.operations`.
+
+        Raises:
+            CommandFailed: The relay said no, with its exit status.
+            InputError: The relay could not be asked.
+        """
+        client = ControlClient(control_path(self.state_directory))
+        try:
+            answer = client.call(op, args, who=person(), timeout_s=timeout_s)
+        except NotRunning:
+            answer = dict(self._ask_directly(op, args))
+        except NotHeard as exc:
+            raise InputError(str(exc)) from exc
+        if not answer.get("ok"):
+            raise CommandFailed(str(answer.get("error", "no answer")), int(answer.get("exit", 1)))
+        return answer.get("result")
+
+    def is_running(self) -> bool:
+        """A daemon takes commands."""
+        try:
+            ControlClient(control_path(self.state_directory)).call("relay.ping", {}, who=person(), timeout_s=10)
+        except NotRunning:
+            return False
+        except NotHeard as exc:
+            raise InputError(str(exc)) from exc
+        return True
+
+    def _ask_directly(self, op: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
+        from supportrelay.admin.state import act_as_owner
+        from supportrelay.bootstrap import open_offline
+        from supportrelay.log import configure
+
+        configure(os.environ.get("SUPPORTRELAY_LOG", "warning"))
+        who = person()  # before the user changes
+        act_as_owner(self.state_directory)
+
+        async def perform() -> Mapping[str, Any]:
+            from supportrelay.admin.operations import dispatch
+
+            async with open_offline(self.config, who=who) as context:
+                return await dispatch(context, op, args)
+
+        return asyncio.run(perform())
+
+
+def _remember_config(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.meta[_CONFIG] = value
+
+
+_config_option = click.option(
+    "--config",
+    metavar="FILE",
+    expose_value=False,
+    is_eager=True,
+    callback=_remember_config,
+    help="Configuration file; else $SUPPORTRELAY_CONFIG, ./config/supportrelay.yaml, /etc/supportrelay/…",
+)
+
+
+def group_configured(command: _Command) -> _Command:
+    """``--config`` on a group, for people who write it before the subcommand."""
+    return _config_option(command)
+
+
+def configured(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--config`` on a command, whose first argument becomes the `Relay`."""
+    from functools import wraps
+
+    @_config_option
+    @click.pass_context
+    @wraps(command)
+    def with_relay(ctx: click.Context, /, *args: Any, **kwargs: Any) -> Any:
+        return ctx.invoke(command, Relay(ctx.meta.get(_CONFIG)), *args, **kwargs)
+
+    return with_relay
+
+
+as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
+in_language = click.option("--language", metavar="LANG", help="Language of the answer: ja, en; else the address's.")

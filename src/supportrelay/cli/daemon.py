@@ -1,0 +1,124 @@
+"""serve, check, init."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from supportrelay.cli.asking import Relay, configured
+from supportrelay.cli.printing import say, say_error
+from supportrelay.core.errors import ConfigError, InputError
+from supportrelay.i18n import Catalogue, catalogue
+
+__all__ = ["check", "init", "serve"]
+
+
+@click.command()
+@configured
+def serve(relay: Relay) -> None:
+    """Run the relay until SIGTERM."""
+    from supportrelay.log import configure
+
+    configure()
+    from supportrelay.supervisor import run
+
+    sys.exit(run(relay.config_path))
+
+
+@click.command()
+@click.option("--online", is_flag=True, help="Also try the store, the CRM and the smarthost (login, no mail).")
+@configured
+def check(relay: Relay, online: bool) -> None:
+    """Validate the configuration and name every mistake as FILE:LINE:COLUMN; exit 2 when there is one."""
+    config = relay.config
+    from supportrelay.config import warnings
+
+    for warning in warnings(config):
+        say_error(warning)
+    is_running = _runs(relay)
+    taken = [] if is_running else _taken_ports(config)
+    if taken:
+        raise ConfigError(taken)
+    if online:
+        _check_online(relay)
+    say("ok")
+
+
+def _runs(relay: Relay) -> bool:
+    """A relay runs; one that does not listen to us is one too."""
+    try:
+        return relay.is_running()
+    except InputError:
+        return True
+
+
+def _taken_ports(config: Any) -> list[str]:
+    """Ports that somebody else has. What only root may open is a warning: the service has that right, we may not."""
+    from supportrelay.config import check_ports
+
+    taken = []
+    for line in check_ports(config):
+        if "needs root" in line:
+            say_error(f"{line} (warning)")
+        else:
+            taken.append(line)
+    return taken
+
+
+def _check_online(relay: Relay) -> None:
+    from supportrelay.cli.online import try_smarthosts
+
+    failed = False
+    for step in try_smarthosts(relay.config):
+        say(step.text)
+        failed |= not step.is_good
+    answer = relay.ask("crm.check")
+    say(f"store and CRM: {answer['companies']} companies, {answer['deals']} deals, {answer['owners']} owners")
+    for problem in answer["problems"]:
+        say_error(problem)
+        failed = True
+    if failed:
+        raise InputError("not everything that was tried works")
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), default=Path("config/supportrelay.yaml"))
+@click.option("--force", is_flag=True, help="Write over an existing file.")
+@configured
+def init(relay: Relay, file: Path, force: bool) -> None:
+    """Ask six questions, write a first configuration to FILE (config/supportrelay.yaml) and check it."""
+    from supportrelay.config import load, warnings
+    from supportrelay.config.first import QUESTIONS, Answers, first_configuration
+
+    file = Path(relay.config_option) if relay.config_option else file
+    if file.exists() and not force:
+        raise InputError(f"{file} exists; --force writes over it")
+    words = catalogue(_spoken_language())
+    answers: dict[str, Any] = {}
+    for question in QUESTIONS:
+        answers[question.key] = _ask(question, answers, words)
+    text = first_configuration(Answers(**answers))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    for warning in warnings(load(file)):
+        say_error(warning)
+    say(words.text("init.written", file=file))
+
+
+def _spoken_language() -> str:
+    """The language of this terminal: there is no configuration yet that could say."""
+    return next((os.environ[name][:2] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "en")
+
+
+def _ask(question: Any, answers: dict[str, Any], words: Catalogue) -> Any:
+    """Ask until the answer can be used. Questions go to standard error: they are no answer."""
+    while True:
+        typed: str = click.prompt(
+            words.text(f"init.{question.key}"), default=question.suggest(answers) or None, err=True
+        )
+        try:
+            return question.check(typed)
+        except InputError as exc:
+            say_error(str(exc))

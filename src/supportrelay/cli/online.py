@@ -1,0 +1,92 @@
+"""``check --online``: try each smarthost as far as one can without sending a mail."""
+
+import base64
+import smtplib
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from supportrelay.cli.printing import printable
+
+__all__ = ["Step", "try_smarthosts"]
+
+_TIMEOUT_S = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that was tried."""
+
+    text: str
+    is_good: bool
+
+
+def try_smarthosts(config: Any) -> Iterator[Step]:
+    """Connect, EHLO, encrypt and log in at each smarthost of ``outbound``, in order."""
+    for one in config.outbound:
+        if one.host is None:
+            yield Step(f"outbound: kept in {config.outbox_folder}, nothing is sent", is_good=True)
+            continue
+        name = f"smarthost {one.host}:{one.port}"
+        try:
+            with _connected(one, config.hostname) as session:
+                yield from _talked(session, one, name)
+        except (OSError, smtplib.SMTPException, ValueError) as exc:
+            yield Step(f"{name}: {_cause(exc)}", is_good=False)
+
+
+def _context(one: Any) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(one.tls_ca) if one.tls_ca else None)
+    if not one.tls_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if one.auth and one.auth.kind == "client_certificate":
+        context.load_cert_chain(str(one.auth.cert), str(one.auth.key))
+    return context
+
+
+def _connected(one: Any, hostname: str) -> smtplib.SMTP:
+    if one.tls == "implicit":
+        return smtplib.SMTP_SSL(one.host, one.port, hostname, timeout=_TIMEOUT_S, context=_context(one))
+    return smtplib.SMTP(one.host, one.port, hostname, timeout=_TIMEOUT_S)
+
+
+def _talked(session: smtplib.SMTP, one: Any, name: str) -> Iterator[Step]:
+    session.ehlo_or_helo_if_needed()
+    yield Step(f"{name}: answers", is_good=True)
+    if one.tls == "starttls":
+        session.starttls(context=_context(one))
+        session.ehlo()
+        yield Step(f"{name}: encrypted", is_good=True)
+    if one.auth and one.auth.kind == "password":
+        session.login(one.auth.user or "", _secret(one.auth.password, one.auth.password_file))
+        yield Step(f"{name}: logged in as {one.auth.user}", is_good=True)
+    elif one.auth and one.auth.kind == "xoauth2":
+        yield _xoauth2(session, one, name)
+    limit = session.esmtp_features.get("size", "")
+    if limit:
+        yield Step(f"{name}: takes messages up to {limit} octets", is_good=True)
+
+
+def _secret(inline: Any, file: Any) -> str:
+    if inline is not None:
+        return str(inline.get_secret_value())
+    return file.read_text(encoding="utf-8").strip() if file else ""
+
+
+def _xoauth2(session: smtplib.SMTP, one: Any, name: str) -> Step:
+    said = f"user={one.auth.user}\x01auth=Bearer {_secret(one.auth.token, one.auth.token_file)}\x01\x01"
+    code, text = session.docmd("AUTH", "XOAUTH2 " + base64.b64encode(said.encode()).decode("ascii"))
+    if code == 334:  # noqa: PLR2004  a challenge that holds the error; an empty answer fetches the reply
+        code, text = session.docmd("")
+    if code == 235:  # noqa: PLR2004  RFC 4954 §4: authentication successful
+        return Step(f"{name}: logged in as {one.auth.user}", is_good=True)
+    return Step(f"{name}: login refused: {code} {printable(text.decode('utf-8', 'replace'))}", is_good=False)
+
+
+def _cause(exc: Exception) -> str:
+    if isinstance(exc, smtplib.SMTPResponseException):
+        text = exc.smtp_error.decode("utf-8", "replace") if isinstance(exc.smtp_error, bytes) else str(exc.smtp_error)
+        return f"refused: {exc.smtp_code} {printable(text)}"
+    return printable(str(exc)) or type(exc).__name__
