@@ -31,6 +31,8 @@ from supportrelay.config.source import Source
 from supportrelay.core.rule_patterns import CompilePattern
 from supportrelay.core.rules import Rule
 from supportrelay.core.settings import Desk
+from supportrelay.core.stock_subjects import STOCK_SUBJECTS
+from supportrelay.core.subject import normalise_subject
 
 __all__ = ["Config"]
 
@@ -302,7 +304,11 @@ class Config(Section):
             ticket_stages=self.ticket_stages.to_core(),
             spam=self.spam.to_core(),
             subject_tags=self.subject_tags,
-            stock_subjects=self.stock_subjects,
+            stock_subjects=tuple(
+                dict.fromkeys(
+                    normalise_subject(one, self.subject_tags) for one in (*STOCK_SUBJECTS, *self.stock_subjects)
+                )
+            ),
             public_url=(self.web.public_url or "").rstrip("/"),
             max_size_octets=self.max_size,
             crm_cache_for=self.crm.cache_for,
