@@ -45,7 +45,7 @@ import threading
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 __all__ = ["Received", "SmtpSink", "ThreadedSink"]
 
@@ -244,8 +244,7 @@ class _Connection(asyncio.Protocol):
         self.rcpt_parameters: list[tuple[str, ...]] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's transports do not inherit from asyncio's
         if self.task is None:
             self.sink.connections += 1
             self.number = self.sink.connections

@@ -15,6 +15,7 @@ __all__ = [
     "BAD_SENDER",
     "BAD_SYNTAX",
     "BYE",
+    "CANNOT_GO_ON",
     "CANNOT_VERIFY",
     "HELO_FIRST",
     "LINE_TOO_LONG",
@@ -88,6 +89,7 @@ NOT_STORED = Reply(451, "4.3.0", "Cannot take mail now, please try again")
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients, send the rest separately")  # RFC 5321 §4.5.3.1.10
 TLS_NOT_AVAILABLE = Reply(454, "4.7.0", "TLS is not available now")
 SHUTTING_DOWN = Reply(421, "4.3.2", "Service is shutting down, please try again")
+CANNOT_GO_ON = Reply(421, "4.3.0", "Cannot go on now, please try again")
 TIMED_OUT = Reply(421, "4.4.2", "Timed out")
 TOO_SLOW = Reply(421, "4.4.2", "Data comes too slowly")
 TOO_MANY_CONNECTIONS = Reply(421, "4.3.2", "Too many connections, please try again")

@@ -1,0 +1,17 @@
+"""SMTP in: dialogue -> Envelope and octets, Reply -> wire.
+
+`start_listener` opens a port on our own event loop. What may come in is asked of an `IntakePolicy`, what came is handed
+to ``take``; both are plain callables, so that the flow and the configuration stay strangers to this edge.
+
+* `command`: the grammar of MAIL and RCPT.
+* `content`: from the octets after DATA to the message.
+* `intake`: what the sessions of a listener share: policy, limits, custody of messages.
+* `connection`: octets, lines, deadlines of one connection, on aiosmtpd's protocol class.
+* `session`: the dialogue.
+* `listener`: the port, its limits, the way out.
+"""
+
+from supportrelay.edge.smtp_in.intake import IntakePolicy, Limits, Take
+from supportrelay.edge.smtp_in.listener import Listener, start_listener
+
+__all__ = ["IntakePolicy", "Limits", "Listener", "Take", "start_listener"]

@@ -1,0 +1,179 @@
+"""What the sessions of one listener share: whom to ask, how much of anything a client gets, who is there."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from supportrelay.core import reply as say
+from supportrelay.core.envelope import Envelope, Peer, Role
+from supportrelay.core.errors import PermanentFailure, TransientFailure
+from supportrelay.core.reply import Reply
+from supportrelay.edge.smtp_in.content import HOPS_LIMIT, ContentReader, count_received
+from supportrelay.log import get_logger
+
+__all__ = ["Client", "Intake", "IntakePolicy", "Limits", "Take"]
+
+log = get_logger()
+
+_LARGE = 1 << 20
+
+Take = Callable[[Envelope, bytes], Awaitable[Reply]]
+"""The accept station: takes custody and says what to answer to the dot. Never cancelled by the session."""
+
+
+class IntakePolicy(Protocol):
+    """Who may send what to whom. Asked in the middle of the dialogue: quick, pure, no waiting."""
+
+    def peer(self, ip: str, helo: str, role: Role, tls: str) -> Peer:
+        """The session as decisions see it: trusted, a gateway, or a stranger."""
+        ...
+
+    def check_sender(self, reverse_path: str, peer: Peer, size: int) -> Reply | None:
+        """None accepts. ``reverse_path`` "" is the null one, ``size`` 0 was not declared."""
+        ...
+
+    def check_recipient(self, forward_path: str, peer: Peer) -> Reply | None:
+        """None accepts. ``forward_path`` is a printed address, or ``postmaster`` without a domain."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of anything a client gets; the defaults are meant to stay. Times in seconds.
+
+    Attributes:
+        idle_s: Between commands (RFC 5321 §4.5.3.2.7: at least 5 minutes).
+        data_idle_s: Between two pieces of a message (§4.5.3.2.5: 3 minutes).
+        data_grace_s, data_octets_per_s: A message may take the grace, and longer at this rate (Postfix: 500).
+        session_s: A session older than this ends at its next command.
+        linger_s: How long a client may take to read our last words before it is cut off.
+        connections, connections_per_ip: Trusted peers are not counted against the second.
+        recipients: Per message; RFC 5321 §4.5.3.1.8 wants 100 or more.
+        error_points: A refused recipient costs 1, any other mistake 5; then the session ends.
+        idle_commands: Commands without a message: NOOP, RSET, EHLO ...
+    """
+
+    idle_s: float = 300
+    data_idle_s: float = 180
+    data_grace_s: float = 300
+    data_octets_per_s: float = 500
+    session_s: float = 7200
+    linger_s: float = 5
+    connections: int = 1000
+    connections_per_ip: int = 50
+    recipients: int = 1000
+    error_points: int = 100
+    idle_commands: int = 100
+
+    @property
+    def tick_s(self) -> float:
+        """How often deadlines are looked at: one lazy timer is cheaper than one set anew for each line."""
+        return min(30.0, self.idle_s / 3, self.data_idle_s / 3, self.data_grace_s / 3)
+
+
+class Client(Protocol):
+    """A session, as its listener sees it."""
+
+    ip: str
+
+    def wind_down(self) -> None:
+        """Leave now when nothing is under way, else after the reply to the dot."""
+        ...
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Intake:
+    """What all sessions of one listener share: its settings and who is there.
+
+    Attributes:
+        policy, max_size, tls_context: Asked anew each time, so that a reload changes them under open sessions.
+        takes: Running custody tasks; they end even when their client is gone.
+    """
+
+    role: Role
+    policy: Callable[[], IntakePolicy]
+    take: Take
+    hostname: str
+    max_size: Callable[[], int]
+    tls_context: Callable[[], ssl.SSLContext | None]
+    tls_required: bool = False
+    limits: Limits = field(default_factory=Limits)
+    sessions: set[Client] = field(default_factory=set)
+    per_ip: dict[str, int] = field(default_factory=dict)
+    takes: set[asyncio.Task[Reply]] = field(default_factory=set)
+    is_closing: bool = False
+    _quiet: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def admit(self, session: Client) -> Reply | None:
+        """Count a new session; a reply when there are too many."""
+        self.sessions.add(session)
+        self.per_ip[session.ip] = here = self.per_ip.get(session.ip, 0) + 1
+        if self.is_closing:
+            return say.SHUTTING_DOWN
+        if len(self.sessions) > self.limits.connections:
+            return say.TOO_MANY_CONNECTIONS
+        if here > self.limits.connections_per_ip and not self.policy().peer(session.ip, "", self.role, "").is_trusted:
+            return say.TOO_MANY_FROM_YOU
+        return None
+
+    def forget(self, session: Client) -> None:
+        """The session's connection is gone."""
+        if session in self.sessions:
+            self.sessions.remove(session)
+            left = self.per_ip[session.ip] - 1
+            if left:
+                self.per_ip[session.ip] = left
+            else:
+                del self.per_ip[session.ip]
+        self._tell_quiet()
+
+    def begin_take(self, envelope: Envelope, content: ContentReader) -> asyncio.Task[Reply]:
+        """Hand one message to ``take`` in a task that outlives the session; it never raises."""
+        task = asyncio.get_running_loop().create_task(_take_custody(self, envelope, content))
+        self.takes.add(task)
+        task.add_done_callback(self._end_take)
+        return task
+
+    def _end_take(self, task: asyncio.Task[Reply]) -> None:
+        self.takes.discard(task)
+        self._tell_quiet()
+
+    def _tell_quiet(self) -> None:
+        if self.is_closing and not self.sessions and not self.takes:
+            self._quiet.set()
+
+    async def wait_quiet(self, timeout_s: float) -> bool:
+        """Wait until no session and no custody is left; False when that took too long. Only once ``is_closing``."""
+        self._tell_quiet()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._quiet.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+async def _take_custody(intake: Intake, envelope: Envelope, content: ContentReader) -> Reply:
+    try:
+        is_large = content.size_octets > _LARGE
+        octets = await asyncio.to_thread(content.octets) if is_large else content.octets()
+        if len(octets) > intake.max_size():  # stray CR and LF became two octets
+            return say.TOO_LARGE
+        if count_received(octets) > HOPS_LIMIT:
+            log.info("message.refused", reply=str(say.LOOP), reverse_path=envelope.reverse_path, peer=envelope.peer.ip)
+            return say.LOOP
+        return await intake.take(envelope, octets)
+    except TransientFailure as exc:
+        log.warning("message.not_stored", status=exc.status, detail=exc.detail)
+        return Reply(452 if exc.status == "4.3.1" else 451, exc.status, exc.text)
+    except PermanentFailure as exc:
+        return Reply(554, exc.status, exc.text)
+    except Exception:  # whatever it is, the client keeps the mail and tries again
+        log.exception("session.failed", station="take")
+        return say.NOT_STORED

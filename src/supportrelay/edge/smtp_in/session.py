@@ -1,0 +1,349 @@
+"""The dialogue of one SMTP session: command in, reply out (RFC 5321 §4).
+
+What the policy answers is said as it is; what breaks inside is said as 451 (RELIABILITY C29). One mail transaction is
+forgotten as a whole, whatever ended it.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+
+from supportrelay.core import reply as say
+from supportrelay.core.envelope import Envelope, Peer
+from supportrelay.core.reply import Reply
+from supportrelay.edge.smtp_in.command import MailCommand, parse_mail, parse_rcpt
+from supportrelay.edge.smtp_in.connection import LONG_LINE_LIMIT, PENDING_LIMIT, Connection
+from supportrelay.edge.smtp_in.content import ContentReader
+from supportrelay.edge.smtp_in.intake import Intake
+from supportrelay.log import get_logger
+
+__all__ = ["Session"]
+
+log = get_logger()
+
+_LINE_LIMIT = 512  # RFC 5321 §4.5.3.1.4, with CRLF
+_HELO_LIMIT = 255
+_SIZE_DIGITS = 11
+
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_NOT_HELO = re.compile(r"[^A-Za-z0-9.:\[\]_-]")
+_FOREIGN_VERBS = frozenset({"GET", "POST", "PUT", "HEAD", "CONNECT", "OPTIONS", "DELETE", "PATCH", "PRI"})
+
+
+class Session(Connection):
+    """The dialogue.
+
+    Attributes:
+        helo: What the client calls itself, made harmless; "" before HELO.
+        is_extended: It said EHLO.
+    """
+
+    def __init__(self, intake: Intake, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(intake, loop)
+        self.helo = ""
+        self.is_extended = False
+        self._points = 0
+        self._idle_commands = 0
+        self._skip_octets = 0
+        self.forget_transaction()
+
+    def forget_transaction(self) -> None:
+        """As RSET."""
+        self._mail: MailCommand | None = None
+        self._peer: Peer | None = None
+        self._forward_paths: list[str] = []
+        self._known_paths: set[str] = set()
+
+    def forget_session(self) -> None:
+        """TLS was started."""
+        self.helo = ""
+        self.is_extended = False
+        self.forget_transaction()
+
+    # --- lines ---
+
+    def answer(self, line: bytes) -> None:
+        """Answer one line."""
+        verb, argument = self._read_line(line)
+        if isinstance(argument, Reply):
+            self._say(argument)
+        elif verb not in COMMANDS:
+            self._refuse_verb(verb)
+        elif self.started_at + self.limits.session_s < self.heard_at and self._mail is None:
+            self.leave(say.TIMED_OUT)
+        else:
+            COMMANDS[verb](self, argument)
+        if self._points >= self.limits.error_points:
+            self.leave(say.TOO_MANY_ERRORS)
+        elif self._idle_commands > self.limits.idle_commands:
+            self.leave(say.TOO_MANY_COMMANDS)
+
+    def _read_line(self, line: bytes) -> tuple[str, str | Reply]:
+        verb_octets, _, argument = line[:-2].partition(b" ")
+        verb = verb_octets.decode("ascii", "replace").upper()
+        if line[-2:] != b"\r\n":
+            return verb, say.BAD_SYNTAX
+        if len(line) > (LONG_LINE_LIMIT if verb in {"MAIL", "RCPT"} else _LINE_LIMIT):
+            return verb, say.LINE_TOO_LONG
+        if _CONTROL.search(argument):
+            return verb, _CONTROL_REPLIES.get(verb, say.BAD_SYNTAX)
+        try:
+            return verb, argument.decode("utf-8").strip(" ")
+        except UnicodeDecodeError:
+            return verb, say.BAD_SYNTAX
+
+    def _refuse_verb(self, verb: str) -> None:
+        if not self.helo and (verb in _FOREIGN_VERBS or verb.startswith(("SSH-", "\x16"))):
+            self.leave(say.NO_HTTP)  # C31
+        else:
+            self._say(say.UNKNOWN_COMMAND if verb.isascii() and verb.isprintable() else say.BAD_SYNTAX)
+
+    def _say(self, given: Reply) -> None:
+        if given.code >= 500:  # noqa: PLR2004  permanent: the client's mistake
+            self._points += 5
+        self.say_line(str(given))
+
+    def _is_early(self) -> bool:
+        """EHLO, DATA and STARTTLS end a group of pipelined commands (RFC 2920 §3.1); more may be forged (C12)."""
+        if not self.pending:
+            return False
+        log.info("listener.refused", peer=self.ip, reply=str(say.TALKED_TOO_EARLY))
+        self.leave(say.TALKED_TOO_EARLY)
+        return True
+
+    # --- the session's commands ---
+
+    def _greet(self, argument: str) -> bool:
+        self._idle_commands += 1
+        if self._is_early():
+            return False
+        name = argument.partition(" ")[0]
+        if not name or len(name) > _HELO_LIMIT or not name.isascii():
+            self._say(say.BAD_ARGUMENT)
+            return False
+        self.helo = _NOT_HELO.sub("?", name)
+        self.forget_transaction()
+        return True
+
+    def on_helo(self, argument: str) -> None:
+        """RFC 5321 §4.1.1.1."""
+        if self._greet(argument):
+            self.is_extended = False
+            self.say_line(f"250 {self.intake.hostname}")
+
+    def on_ehlo(self, argument: str) -> None:
+        """RFC 5321 §4.1.1.1."""
+        if self._greet(argument):
+            self.is_extended = True
+            self.say_line("\r\n".join(self._extensions()))
+
+    def _extensions(self) -> list[str]:
+        # AUTH will stand here for role submission, once there are accounts.
+        names = [self.intake.hostname, "PIPELINING", f"SIZE {self.intake.max_size()}", "8BITMIME", "SMTPUTF8"]
+        if not self.tls and self.intake.tls_context() is not None:
+            names.append("STARTTLS")
+        return [*(f"250-{name}" for name in names), "250 ENHANCEDSTATUSCODES"]
+
+    def on_starttls(self, argument: str) -> None:
+        """RFC 3207."""
+        context = self.intake.tls_context()
+        if argument:
+            self._say(say.BAD_ARGUMENT)
+        elif self.tls:
+            self._say(say.NOT_IMPLEMENTED)
+        elif context is None:
+            self._say(say.TLS_NOT_AVAILABLE)
+        elif not self._is_early():
+            self._say(say.TLS_READY)
+            self.begin_tls(context)
+
+    def on_rset(self, argument: str) -> None:
+        """RFC 5321 §4.1.1.5."""
+        self._idle_commands += 1
+        self.forget_transaction()
+        self._say(say.BAD_ARGUMENT if argument else say.OK)
+
+    def on_noop(self, _argument: str) -> None:
+        """RFC 5321 §4.1.1.9."""
+        self._idle_commands += 1
+        self._say(say.OK)
+
+    def on_vrfy(self, argument: str) -> None:
+        """RFC 5321 §7.3: who is here is nobody's business."""
+        self._idle_commands += 1
+        self._say(say.CANNOT_VERIFY if argument else say.BAD_ARGUMENT)
+
+    def on_quit(self, argument: str) -> None:
+        """RFC 5321 §4.1.1.10."""
+        if argument:
+            self._say(say.BAD_ARGUMENT)
+        else:
+            self.leave(say.BYE)
+
+    def on_unoffered(self, _argument: str) -> None:
+        """AUTH, HELP, EXPN."""
+        self._say(say.NOT_IMPLEMENTED)
+
+    def on_bdat(self, argument: str) -> None:
+        """CHUNKING is not offered; octets of who uses it nevertheless must not be read as commands (C30)."""
+        size, _, last = argument.partition(" ")
+        is_sized = size.isascii() and size.isdigit() and len(size) <= _SIZE_DIGITS and last.upper() in {"", "LAST"}
+        if is_sized and int(size) <= 2 * self.intake.max_size():
+            self._skip_octets = int(size)
+            self.content = ContentReader(0)  # collects nothing
+        else:
+            self.leave(say.TOO_LARGE)
+            return
+        self._say(say.NOT_IMPLEMENTED)
+        if not self._skip_octets:
+            self.content = None
+
+    # --- the transaction ---
+
+    def on_mail(self, argument: str) -> None:
+        """RFC 5321 §4.1.1.2."""
+        refusal = self._mail_refusal()
+        mail = refusal or parse_mail(argument, is_extended=self.is_extended)
+        if isinstance(mail, Reply):
+            self._say(mail)
+            return
+        if mail.size > self.intake.max_size():
+            self._say(say.TOO_LARGE)
+            return
+        policy = self.intake.policy()
+        peer = policy.peer(self.ip, self.helo, self.intake.role, self.tls)
+        refusal = policy.check_sender(mail.reverse_path, peer, mail.size)
+        if refusal is not None:
+            log.info("message.refused", reply=str(refusal), reverse_path=mail.reverse_path, peer=self.ip)
+            self._say(refusal)
+            return
+        self._mail, self._peer = mail, peer
+        self.say_line(_SENDER_OK)
+
+    def _mail_refusal(self) -> Reply | None:
+        if not self.helo:
+            return say.HELO_FIRST
+        if self.intake.tls_required and not self.tls:
+            return say.TLS_FIRST
+        return say.ALREADY_MAIL if self._mail is not None else None
+
+    def on_rcpt(self, argument: str) -> None:
+        """RFC 5321 §4.1.1.3."""
+        if self._mail is None or self._peer is None:
+            self._say(say.MAIL_FIRST)
+            return
+        forward_path = parse_rcpt(argument, is_smtputf8=self._mail.is_smtputf8)
+        if isinstance(forward_path, Reply):
+            self._say(forward_path)
+            return
+        key = forward_path.lower()
+        if key in self._known_paths:
+            self.say_line(_RECIPIENT_OK)
+            return
+        refusal = self._recipient_refusal(forward_path, self._peer)
+        if refusal is None:
+            self._known_paths.add(key)
+            self._forward_paths.append(forward_path)
+            self.say_line(_RECIPIENT_OK)
+        else:
+            # One mistaken address is nobody's fault, a hundred are an attack: it costs less than a wrong command.
+            self._points += 1
+            self.say_line(str(refusal))
+
+    def _recipient_refusal(self, forward_path: str, peer: Peer) -> Reply | None:
+        if len(self._forward_paths) >= self.limits.recipients:
+            return say.TOO_MANY_RECIPIENTS
+        refusal = self.intake.policy().check_recipient(forward_path, peer)
+        if refusal is not None:
+            log.info("message.refused", reply=str(refusal), forward_path=forward_path, peer=self.ip)
+        return refusal
+
+    def on_data(self, argument: str) -> None:
+        """RFC 5321 §4.1.1.4."""
+        if argument:
+            self._say(say.BAD_ARGUMENT)
+        elif self._mail is None:
+            self._say(say.MAIL_FIRST)
+        elif not self._forward_paths:
+            self._say(say.RCPT_FIRST)
+        elif not self._is_early():
+            self.content = ContentReader(self.intake.max_size())
+            self.data_at = self.heard_at
+            self.say_line(_START_INPUT)
+
+    def read_content(self, data: bytes) -> None:
+        """Octets after DATA, up to the dot and whatever comes behind it."""
+        content = self.content
+        assert content is not None
+        if self._skip_octets:
+            self._skip(data)
+            return
+        rest = content.feed(data)
+        if rest is None:
+            if content.size_octets > 2 * self.intake.max_size() + PENDING_LIMIT:
+                self.leave(say.TOO_LARGE)  # it had its chance to come to an end (C17)
+            return
+        self.content = None
+        self.pending += rest
+        mail, peer, forward_paths = self._mail, self._peer, tuple(self._forward_paths)
+        self.forget_transaction()
+        if content.is_too_large or mail is None or peer is None:
+            self._say(say.TOO_LARGE)
+            self._after_message()
+            return
+        envelope = Envelope(mail.reverse_path, forward_paths, peer, is_smtputf8=mail.is_smtputf8)
+        self.is_waiting = True
+        self.intake.begin_take(envelope, content).add_done_callback(self._end_take)
+
+    def _skip(self, data: bytes) -> None:
+        skipped = min(self._skip_octets, len(data))
+        self._skip_octets -= skipped
+        if not self._skip_octets:
+            self.content = None
+            self.pending += data[skipped:]
+            self.answer_lines()
+
+    def _end_take(self, task: asyncio.Task[Reply]) -> None:
+        self.is_waiting = False
+        given = say.NOT_STORED if task.cancelled() else task.result()
+        if given.is_positive:
+            self._points = self._idle_commands = 0
+        self.heard_at = self.loop.time()
+        self._say(given)
+        self._after_message()
+
+    def _after_message(self) -> None:
+        if self.intake.is_closing:
+            self.leave(say.SHUTTING_DOWN)
+        else:
+            self.answer_lines()
+
+
+_SENDER_OK = str(say.SENDER_OK)
+_RECIPIENT_OK = str(say.RECIPIENT_OK)
+_START_INPUT = str(say.START_INPUT)
+
+_CONTROL_REPLIES = {
+    "HELO": say.BAD_ARGUMENT,
+    "EHLO": say.BAD_ARGUMENT,
+    "MAIL": say.BAD_SENDER,
+    "RCPT": say.BAD_RECIPIENT,
+}
+
+COMMANDS: dict[str, Callable[[Session, str], None]] = {
+    "HELO": Session.on_helo,
+    "EHLO": Session.on_ehlo,
+    "STARTTLS": Session.on_starttls,
+    "MAIL": Session.on_mail,
+    "RCPT": Session.on_rcpt,
+    "DATA": Session.on_data,
+    "RSET": Session.on_rset,
+    "NOOP": Session.on_noop,
+    "VRFY": Session.on_vrfy,
+    "QUIT": Session.on_quit,
+    "BDAT": Session.on_bdat,
+    "AUTH": Session.on_unoffered,
+    "EXPN": Session.on_unoffered,
+    "HELP": Session.on_unoffered,
+}
+"""What is understood; anything else is 500."""
