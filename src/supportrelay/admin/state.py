@@ -25,10 +25,13 @@ def act_as_owner(directory: Path) -> None:
     Raises:
         InputError: We are somebody else, and not root.
     """
-    if not directory.exists():
+    try:
+        owner = directory.stat()
+    except (FileNotFoundError, NotADirectoryError):
         _make(directory)
         return
-    owner = directory.stat()
+    except PermissionError as exc:
+        raise InputError(f"the state directory {directory} cannot be seen: run this as its owner or as root") from exc
     if os.geteuid() == owner.st_uid:
         return
     if os.geteuid() != 0:
