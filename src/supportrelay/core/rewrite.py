@@ -1,0 +1,199 @@
+"""The copy that goes to an owner, a list or as it is: octets in, octets out; nothing but what DESIGN 3 names changes.
+
+Notes, for the trace (``code`` or ``code:detail``)::
+
+    line_ends.normalised     lone CR, lone LF, NUL or a missing blank line were mended
+    header.refolded:NAME     a line of that field was over 998 octets
+    header.garbage           lines that are no header field were kept as X-Original-Line
+    from.missing, from.several, date.missing, message_id.missing
+    part.re_encoded          the banner needed another transfer encoding in its part
+    part.to_utf8             the banner needed another charset in its part
+    part.long_line           parts with lines over 998 octets were re-encoded
+    banner.wrapped:WHY       the mail stands whole behind a part with the banner: signed, encrypted, report, digest,
+                             message, calendar, no_text, unreadable_text
+    banner.none:WHY          signed or encrypted mail stays untouched, as configured
+    unparsed:WHY             the mail is attached whole as original.eml
+    minimal_header           of its header only the fields that people need were kept
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from supportrelay.core.banner import Banner, plan_body, shorten_lines
+from supportrelay.core.copy_headers import CopyContext, copy_header, plain_field
+from supportrelay.core.decision import CopyPlan
+from supportrelay.core.delivery import DeliveryKind
+from supportrelay.core.envelope import Envelope
+from supportrelay.core.headers import HeaderBlock, HeaderField, split_headers
+from supportrelay.core.mime import MAX_HEADER_OCTETS, MimeError, read_parts
+from supportrelay.core.part_edit import CannotEdit
+from supportrelay.core.settings import SupportAddress
+from supportrelay.core.splice import Edit, first_long_line, normalise_line_ends, splice
+from supportrelay.core.wrap import attach_original
+
+__all__ = ["Copy", "CopyContext", "as_is_copy", "compose_copy", "received_line"]
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A mail to send.
+
+    Attributes:
+        octets: With CRLF line ends; no lone CR or LF.
+        notes: What had to be done beside the plan; see this module's docstring.
+    """
+
+    octets: bytes
+    notes: tuple[str, ...] = ()
+
+
+def compose_copy(
+    octets: bytes,
+    *,
+    plan: CopyPlan,
+    address: SupportAddress,
+    kind: DeliveryKind,
+    context: CopyContext,
+    banner: Banner | None,
+) -> Copy:
+    """Return the copy of a received mail for an owner, an administrator or a list; never raises on any mail.
+
+    Args:
+        octets: As received.
+        plan: From the decision; ``plan.banner == "none"`` changes the header only.
+        kind: LIST renames what lists refuse; every other kind is a copy to a single person.
+        context: What belongs to this copy.
+        banner: Rendered; None changes the header only.
+    """
+    normal = normalise_line_ends(octets)
+    notes = () if normal is octets else ("line_ends.normalised",)
+    wanted = None if plan.banner == "none" else banner
+    writer = _Composer(octets, normal, plan, address, kind, context, wanted)
+    for attempt in (writer.edited, writer.attached):
+        try:
+            copy = attempt()
+        except (MimeError, CannotEdit) as exc:
+            notes = (*notes, f"unparsed:{exc}")
+        except Exception as exc:  # noqa: BLE001  a mail that finds a bug of ours must still arrive
+            notes = (*notes, f"unparsed:{type(exc).__name__}")
+        else:
+            if first_long_line(copy.octets) < 0:
+                return Copy(copy.octets, (*notes, *copy.notes))
+            notes = (*notes, "unparsed:long line")
+    copy = writer.minimal()
+    return Copy(copy.octets, (*notes, *copy.notes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Composer:
+    """The ways to write one copy, best first."""
+
+    received: bytes
+    normal: bytes
+    plan: CopyPlan
+    address: SupportAddress
+    kind: DeliveryKind
+    context: CopyContext
+    banner: Banner | None
+
+    def edited(self) -> Copy:
+        """Banner and header put into the mail."""
+        octets, notes = shorten_lines(self.normal)
+        if self.banner is None:
+            edits, header_notes = self._header_edits(split_headers(octets))
+            return Copy(splice(octets, edits), (*notes, *header_notes))
+        root = read_parts(octets)
+        edits, header_notes = self._header_edits(root.header)
+        body = plan_body(
+            octets, root, self.banner, signed=self.address.signed_mail, encrypted=self.address.encrypted_mail
+        )
+        return Copy(splice(octets, [*edits, *body.edits]), (*notes, *header_notes, *body.notes))
+
+    def attached(self) -> Copy:
+        """The mail attached whole, under its own header."""
+        header = split_headers(self.normal)
+        if header.end > MAX_HEADER_OCTETS:
+            raise MimeError("header is too long")
+        edits, notes = self._header_edits(header)
+        body = attach_original(self.normal, header, self.banner, received=self.received)
+        return Copy(splice(self.normal, [*edits, *body]), tuple(notes))
+
+    def minimal(self) -> Copy:
+        """The mail attached whole under a clean header with the little that people need."""
+        kept = b"".join(_readable_fields(split_headers(self.normal)))
+        octets = kept + b"\r\n"
+        header = split_headers(octets)
+        edits, notes = self._header_edits(header)
+        body = attach_original(octets, header, self.banner, received=self.received)
+        return Copy(splice(octets, [*edits, *body]), (*notes, "minimal_header"))
+
+    def _header_edits(self, header: HeaderBlock) -> tuple[list[Edit], list[str]]:
+        return copy_header(header, plan=self.plan, address=self.address, kind=self.kind, context=self.context)
+
+
+_NEEDED = ("from", "reply-to", "to", "cc", "subject", "date", "message-id", "in-reply-to", "references")
+_MAX_NEEDED_OCTETS = 16 * 1024
+
+
+def _readable_fields(header: HeaderBlock) -> list[bytes]:
+    """The first of each needed field, when it is of a sane size."""
+    kept: dict[str, HeaderField] = {}
+    for field in header.fields:
+        if field.name in _NEEDED and len(field.raw) <= _MAX_NEEDED_OCTETS and first_long_line(field.raw) < 0:
+            kept.setdefault(field.name, field)
+    return [field.raw for field in kept.values()]
+
+
+def as_is_copy(octets: bytes, *, context: CopyContext) -> Copy:
+    """Return the mail as it came, with our trace on top and without Bcc; never raises."""
+    normal = normalise_line_ends(octets)
+    top = [context.received, plain_field("X-Supportrelay-Id", context.queue_id)]
+    if context.trail:
+        top.append(plain_field("X-Supportrelay-Trail", context.trail))
+    blind = [f for f in split_headers(normal).fields if f.name in {"bcc", "resent-bcc"}]
+    edits = [Edit(0, 0, b"".join(top)), *(Edit(f.start, f.start + len(f.raw), b"") for f in blind)]
+    return Copy(splice(normal, edits), () if normal is octets else ("line_ends.normalised",))
+
+
+# --- Received ---------------------------------------------------------------------------------------------------
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_NOT_HELO = re.compile(r"[^A-Za-z0-9.:\-_\[\]]")
+_NOT_IP = re.compile(r"[^0-9A-Fa-f.:]")
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9._\-]{1,64}@[A-Za-z0-9.\-]{1,253}")
+_MAX_HELO = 255
+
+
+def received_line(envelope: Envelope, *, hostname: str, queue_id: str, at: datetime) -> bytes:
+    """Return a whole Received field (RFC 5321 §4.4), folded, ASCII, ended with CRLF.
+
+    Args:
+        envelope: What the client called itself is cut to what a domain or a literal may hold (RELIABILITY C27).
+        hostname: Ours.
+        queue_id: Ours.
+        at: When it was accepted; aware.
+
+    The recipient is named only when there is one, without a detail (`support+token` is nobody's business).
+    """
+    peer = envelope.peer
+    helo = _NOT_HELO.sub("?", peer.helo[:_MAX_HELO]) or "unknown"
+    ip = _NOT_IP.sub("", peer.ip)
+    literal = f"[IPv6:{ip}]" if ":" in ip else f"[{ip}]"
+    protocol = (
+        ("UTF8SMTP" if envelope.is_smtputf8 else "ESMTP") + ("S" if peer.tls else "") + ("A" if peer.user else "")
+    )
+    path = envelope.forward_paths[0] if len(envelope.forward_paths) == 1 else ""
+    recipient = f"\r\n\tfor <{path}>" if _PLAIN_PATH.fullmatch(path) else ""
+    return (
+        f"Received: from {helo} ({literal if ip else 'unknown'})\r\n"
+        f"\tby {_NOT_HELO.sub('?', hostname)} (supportrelay) with {protocol} id {_NOT_HELO.sub('?', queue_id)}"
+        f"{recipient};\r\n\t{_date(at)}\r\n"
+    ).encode("ascii")
+
+
+def _date(at: datetime) -> str:
+    """RFC 5322 §3.3, in UTC; `strftime` would speak the machine's language."""
+    utc = at.astimezone(UTC)
+    return f"{_DAYS[utc.weekday()]}, {utc.day} {_MONTHS[utc.month - 1]} {utc.year:04} {utc:%H:%M:%S} +0000"

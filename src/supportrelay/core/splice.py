@@ -1,0 +1,90 @@
+"""Edits on octets: what is not named by an edit stays as it was."""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from supportrelay.core.headers import split_headers
+
+__all__ = ["MAX_LINE", "Edit", "first_long_line", "normalise_line_ends", "splice"]
+
+MAX_LINE = 998
+"""Octets in a line without its CRLF (RFC 5322 §2.1.1)."""
+
+# Runs of CR are capped, so that a megabyte of them costs linear time.
+_LINE_END = re.compile(rb"\r{0,4}\n")
+_LONE_CR = re.compile(rb"\r(?!\n)")
+
+
+class Edit(NamedTuple):
+    """Replace ``octets[start:end]`` by ``new``; an insertion when both are equal."""
+
+    start: int
+    end: int
+    new: bytes
+
+
+def splice(octets: bytes, edits: Iterable[Edit]) -> bytes:
+    """Return the octets with all edits applied.
+
+    Edits may come in any order; insertions at one place keep the order in which they came and stand before a
+    replacement that begins there.
+
+    Raises:
+        ValueError: Two edits overlap.
+    """
+    pieces: list[bytes] = []
+    at = 0
+    for start, end, new in sorted(edits, key=_place):
+        if start < at:
+            raise ValueError("edits overlap")
+        pieces += (octets[at:start], new)
+        at = end
+    pieces.append(octets[at:])
+    return b"".join(pieces)
+
+
+def _place(edit: Edit) -> tuple[int, int]:
+    return edit.start, edit.end
+
+
+def first_long_line(octets: bytes, start: int = 0, end: int | None = None) -> int:
+    """Return the offset of the first line over `MAX_LINE` octets between ``start`` and ``end``, -1 when there is none.
+
+    ``start`` must be the beginning of a line. Looks at one octet in about a thousand.
+    """
+    stop = len(octets) if end is None else end
+    at = start
+    while stop - at > MAX_LINE:
+        last = octets.rfind(b"\n", at, min(stop, at + MAX_LINE + 2))
+        if last < 0:
+            return at
+        at = last + 1
+    return -1
+
+
+def normalise_line_ends(octets: bytes) -> bytes:
+    """Return the octets with CRLF as the only line end and with an end of the header.
+
+    A lone LF becomes CRLF. A lone CR becomes a space in the header, where a line end would make a new field
+    (RELIABILITY C37), and CRLF in the body. NUL becomes a space in the header. Good mail comes back as the same object.
+    """
+    if not octets.count(b"\n") == octets.count(b"\r\n") == octets.count(b"\r"):
+        octets = _LINE_END.sub(b"\r\n", octets)
+    head_end = 0 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n")
+    if head_end < 0 or octets.find(b"\r\n--", 0, head_end) >= 0:
+        octets, head_end = _with_blank_line(octets, head_end)
+    if octets.count(b"\r") != octets.count(b"\n") or octets.find(b"\0", 0, head_end) >= 0:
+        head = _LONE_CR.sub(b" ", octets[:head_end]).replace(b"\0", b" ")
+        octets = head + _LONE_CR.sub(b"\r\n", octets[head_end:])
+    return octets
+
+
+def _with_blank_line(octets: bytes, head_end: int) -> tuple[bytes, int]:
+    """The octets with a blank line where the header ends (there may be one further down, in the body)."""
+    header = split_headers(octets)
+    if header.is_closed:
+        return octets, head_end
+    at = header.end
+    missing = b"\r\n" if octets.endswith(b"\n", 0, at) or not at else b"\r\n\r\n"
+    return octets[:at] + missing + octets[at:], at

@@ -1,0 +1,74 @@
+"""Content-Transfer-Encoding of what we write: quoted-printable and base64 (RFC 2045 §6.7, §6.8)."""
+
+import binascii
+import re
+
+__all__ = ["base64_lines", "best_encoding", "quoted_printable", "quoted_printable_offset"]
+
+_COLUMNS = 76
+_OCTETS_A_LINE = _COLUMNS // 4 * 3
+# What a literal line of quoted-printable may hold; '=' is not in it.
+_LITERAL = re.compile(rb"[\t !-<>-~]*")
+_PLAIN = bytes(range(32, 127)) + b"\r\n\t"
+# As binascii.a2b_qp reads it; without a group it stands for nothing.
+_TOKEN = re.compile(rb"=([0-9A-Fa-f]{2}|=)|=\r\n")
+
+
+def base64_lines(octets: bytes) -> bytes:
+    """Base64 in lines of 76 characters, each ended by CRLF."""
+    lines = [
+        binascii.b2a_base64(octets[at : at + _OCTETS_A_LINE], newline=False)
+        for at in range(0, len(octets), _OCTETS_A_LINE)
+    ]
+    lines.append(b"")
+    return b"\r\n".join(lines)
+
+
+def _quoted_line(line: bytes) -> bytes:
+    """One line without its end, in lines of at most 76 characters with soft breaks between."""
+    if len(line) <= _COLUMNS and _LITERAL.fullmatch(line) and not line.endswith((b" ", b"\t")):
+        return line
+    quoted = binascii.b2a_qp(line, istext=False)
+    spelled = quoted.replace(b"=\r\n", b"").replace(b"=\n", b"")
+    if spelled.endswith((b" ", b"\t")):
+        spelled = spelled[:-1] + b"=%02X" % spelled[-1]
+    pieces = []
+    at = 0
+    while len(spelled) - at > _COLUMNS:
+        cut = at + _COLUMNS - 1
+        # Never inside an =XX.
+        equals = spelled.rfind(b"=", cut - 2, cut)
+        if equals >= 0:
+            cut = equals
+        pieces.append(spelled[at:cut])
+        at = cut
+    pieces.append(spelled[at:])
+    return b"=\r\n".join(pieces)
+
+
+def quoted_printable(octets: bytes) -> bytes:
+    """Quoted-printable of text with CRLF line ends; the line ends stay hard line breaks, a lone CR or LF is quoted."""
+    ends = octets.count(b"\r\n")
+    is_clean = ends and octets.count(b"\n") == ends == octets.count(b"\r")
+    if is_clean and b" \r" not in octets and b"\t\r" not in octets:  # a quoted last space may pass column 76
+        return binascii.b2a_qp(octets, istext=True)  # breaks lines as the first line of the text ends
+    return b"\r\n".join([_quoted_line(line) for line in octets.split(b"\r\n")])
+
+
+def quoted_printable_offset(encoded: bytes, decoded_offset: int) -> int:
+    """Where in quoted-printable octets the decoded octet ``decoded_offset`` begins."""
+    at = 0
+    decoded = 0
+    for token in _TOKEN.finditer(encoded):
+        literal = token.start() - at
+        if decoded + literal >= decoded_offset:
+            break
+        decoded += literal + (1 if token[1] else 0)
+        at = token.end()
+    return at + decoded_offset - decoded
+
+
+def best_encoding(octets: bytes) -> str:
+    """``quoted-printable`` for text that stays readable in it, ``base64`` when that is shorter or cleaner."""
+    quoted = len(octets.translate(None, _PLAIN))
+    return "base64" if quoted * 6 > len(octets) else "quoted-printable"
