@@ -85,7 +85,7 @@ def _q(payload: str) -> bytes:
 
 # --- the way back
 
-_MOST_OCTETS = 45  # of UTF-8 a word: 60 base64 digits, 72 characters with =?utf-8?B? and ?=; 75 are allowed
+_MOST_OCTETS = 39  # of UTF-8 a word: 64 characters with =?utf-8?B? and ?=, so that a field name fits in front
 
 
 def encode_words(text: str) -> str:

@@ -123,21 +123,20 @@ def fold_field(name: str, value: str) -> bytes:
     Lines have at most 78 octets where there is a space to fold at, never more than 998. Words outside ASCII are
     encoded; line breaks and controls in ``value`` become spaces or vanish, so no value can begin a second field.
     """
-    words = _ascii_words(one_line(value))
     lines: list[str] = []
     line = f"{name}:"
-    is_empty = True  # nothing but white space on this line yet: folding here would leave an empty line
-    for word in words:
-        if not is_empty and len(line) + 1 + len(word) > _LINE and word:
+    may_fold = True  # not where white space alone would stay on a line
+    for word in _ascii_words(one_line(value)):
+        if may_fold and len(line) + 1 + len(word) > _LINE and (len(word) < _LINE or len(line) > len(name) + 1):
             lines.append(line)
-            line, is_empty = "", True
+            line = ""
         rest = word
         while len(line) + 1 + len(rest) > _LONGEST_LINE:
             room = _LONGEST_LINE - len(line) - 1
             lines.append(f"{line} {rest[:room]}")
             line, rest = "", rest[room:]
         line = f"{line} {rest}"
-        is_empty = is_empty and not rest
+        may_fold = bool(line.strip())
     lines.append(line)
     return "\r\n".join(lines).encode("ascii") + b"\r\n"
 

@@ -8,12 +8,13 @@ from html.entities import html5
 
 __all__ = ["html_to_text"]
 
-_INVISIBLE = re.compile(r"<(?=(?:script|style|title)\b)", re.IGNORECASE)
-_INVISIBLE_END = re.compile(r"</(?:script|style|title)\b[^<>]*+>", re.IGNORECASE)
-_LINE_BREAK = re.compile(
-    r"<(?:br|hr|/?(?:p|div|tr|li|ul|ol|h[1-6]|blockquote|table|pre|dt|dd|section|article))\b[^<>]*+>", re.IGNORECASE
-)
-_TAG = re.compile(r"<[a-zA-Z/!?][^<>]*+>")
+_BLOCKS = """
+address article blockquote br dd div dl dt footer form h1 h2 h3 h4 h5 h6 header hr li ol p pre section table td th tr ul
+"""
+# As they stand between "<" and ">" or the first space.
+_BREAKS = frozenset(form for name in _BLOCKS.split() for form in (name, "/" + name, name + "/"))
+_INVISIBLE = frozenset({"script", "style", "title"})
+_TAG_SIGNS = frozenset("/!?")
 _REFERENCE = re.compile(r"&(?:#([0-9]{1,7})|#[xX]([0-9a-fA-F]{1,6})|(?!amp;)([a-zA-Z][a-zA-Z0-9]{1,31}));?")
 _USUAL = (("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&#39;", "'"))
 
@@ -23,19 +24,34 @@ def html_to_text(html: str) -> str:
     if "<!--" in html:
         first, *rest = html.split("<!--")
         html = first + "".join(piece.partition("-->")[2] for piece in rest)
-    first, *rest = _INVISIBLE.split(html)
-    if rest:
-        html = first + "".join(_after_invisible(piece) for piece in rest)
-    text = _TAG.sub("", _LINE_BREAK.sub("\n", " ".join(html.split())))
+    text = _without_tags(" ".join(html.split()))
     if "&" in text:
         text = _resolve(text)
     lines = [" ".join(line.split()) for line in text.split("\n")]
     return "\n".join(line for line, before in zip(lines, ["", *lines], strict=False) if line or before).strip()
 
 
-def _after_invisible(piece: str) -> str:
-    end = _INVISIBLE_END.search(piece)
-    return piece[end.end() :] if end else ""
+def _without_tags(html: str) -> str:
+    first, *pieces = html.split("<")
+    out = [first]
+    closing = ""  # of the invisible element we are in
+    for piece in pieces:
+        tag, is_closed, text = piece.partition(">")
+        name = tag.partition(" ")[0].lower()
+        if closing:
+            if name != closing:
+                continue
+            closing = ""
+        elif name in _INVISIBLE and is_closed:
+            closing = "/" + name
+            continue
+        if not is_closed or not (name[:1].isalpha() or name[:1] in _TAG_SIGNS):
+            out.append("<" + piece)  # no tag: "a < b"
+            continue
+        if name in _BREAKS:
+            out.append("\n")
+        out.append(text)
+    return "".join(out)
 
 
 def _resolve(text: str) -> str:

@@ -311,6 +311,7 @@ def _joined(sections: dict[int, tuple[str, bool]]) -> str:
 
 # --- contents
 
+_MORE_BASE64 = re.compile(rb"=+\s*[A-Za-z0-9+/][A-Za-z0-9+/=\s]*")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]+")
 _SPACE_BEFORE_LINE_END = re.compile(rb"=[ \t]++(?=\r?\n|\Z)")
 
@@ -332,10 +333,13 @@ def decode_transfer(content: bytes, encoding: str) -> bytes:
 
 
 def _decode_base64(content: bytes) -> bytes:
-    try:
-        return binascii.a2b_base64(content)
-    except binascii.Error:
-        pass
+    padding = content.find(b"=")
+    # Decoding ends at the padding, which is right for the footers that lists append; but some encode line by line.
+    if padding < 0 or not _MORE_BASE64.fullmatch(content, padding):
+        try:
+            return binascii.a2b_base64(content)
+        except binascii.Error:
+            pass
     out = bytearray()
     for run in _NOT_BASE64.sub(b"", content).split(b"="):
         usable = run if len(run) % 4 != 1 else run[:-1]

@@ -8,7 +8,7 @@ import re
 from supportrelay.core.errors import AddressError
 from supportrelay.core.mailbox import Mailbox, parse_mailboxes, parse_path
 
-__all__ = ["forwarded_author", "html_without_quote", "own_words"]
+__all__ = ["forwarded_author", "own_words", "split_html_quote"]
 
 _QUOTE_MARKS = (">", "＞")
 _COLONS = (":", "：")
@@ -131,20 +131,21 @@ _HTML_RESTS = ("divrplyfwdmsg", "appendonsend", "olk_src_body_section", "moz-for
 _CITE = re.compile(r"<blockquote[^<>]{0,200}type=.?cite")
 
 
-def html_without_quote(html: str) -> str:
-    """``html`` before its quote, and what stands after the quote where the client answers below it."""
+def split_html_quote(html: str) -> tuple[str, str, str]:
+    """``(own, quote, below)``: what stands before the quote, the quote, and what the client put under it."""
     lower = html.lower()
     if len(lower) != len(html):  # a few letters change their length; offsets would be wrong
-        return html
+        return html, "", ""
     found = [(at, mark in _HTML_RESTS) for mark in (*_HTML_QUOTES, *_HTML_RESTS) if (at := lower.find(mark)) >= 0]
     if cite := _CITE.search(lower):
         found.append((cite.start() + 1, False))
     if not found:
-        return html
+        return html, "", ""
     at, is_rest = min(found)
-    own = html[: max(html.rfind("<", 0, at), 0)]
-    end = lower.rfind("</blockquote>", at)
-    return own if is_rest or end < 0 else own + html[end + len("</blockquote>") :]
+    start = max(html.rfind("<", 0, at), 0)
+    end = -1 if is_rest else lower.rfind("</blockquote>", at)
+    end = len(html) if end < 0 else end + len("</blockquote>")
+    return html[:start], html[start:end], html[end:]
 
 
 # --- forwarded mail

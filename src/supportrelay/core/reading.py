@@ -23,7 +23,7 @@ from supportrelay.core.mime import (
     read_parts,
     walk,
 )
-from supportrelay.core.quoted import forwarded_author, html_without_quote, own_words
+from supportrelay.core.quoted import forwarded_author, own_words, split_html_quote
 from supportrelay.core.subject import has_forward_prefix
 
 __all__ = ["read_facts"]
@@ -194,10 +194,8 @@ def _read_body(octets: bytes, root: Part) -> _Body:
     plain, html, calendar = _body_parts(root)
     text = _beginning(octets, plain) if plain else ""
     if html and not text.strip():
-        source = _beginning(octets, html)
-        own_source = html_without_quote(source)
-        text = html_to_text(source)
-        body = _Body(text, text if own_source is source else html_to_text(own_source))
+        own, quote, below = (html_to_text(piece) for piece in split_html_quote(_beginning(octets, html)))
+        body = _Body(f"{own}\n{quote}\n{below}".rstrip(), f"{own}\n{below}" if quote else None)
     else:
         body = _Body(text)
     if calendar:

@@ -13,7 +13,7 @@ _REPLY = (
     "на|отв|ha|απ|σχετ|השב|תגובה|回复|回覆|答复|返信|返|回信|답장|회신"
 )
 _FORWARD = "fwd|fw|wg|tr|pd|i|enc|rv|vl|doorst|továbbítás|i̇lt|ilt|пересл|转发|轉寄|転送|전달"
-_COUNTER = r"\s{0,5}(?:\(\d{1,4}\)|\[\d{1,4}\]|[*^]?\d{1,3})?"
+_COUNTER = r"(?:\s{0,5}(?:\(\d{1,4}\)|\[\d{1,4}\])|[*^]?\d{1,3})?"
 _REPLY_PREFIX = re.compile(rf"\s*+(?:{_REPLY}){_COUNTER}\s{{0,5}}:\s*+", re.IGNORECASE)
 _FORWARD_PREFIX = re.compile(rf"\s*+(?:{_FORWARD}){_COUNTER}\s{{0,5}}:\s*+", re.IGNORECASE)
 _ANY_PREFIX = re.compile(rf"\s*+(?:{_REPLY}|{_FORWARD}){_COUNTER}\s{{0,5}}:\s*+", re.IGNORECASE)
