@@ -28,7 +28,7 @@ def next_attempt_at(
 ) -> datetime | None:
     """Return when a deferred delivery is due again, or None when it is time to give up.
 
-    The waits are 1, 5, 15, 30 and 45 minutes, then 60: a greylisting server wants to see us soon, a broken one for days.
+    The waits are 1, 5, 15, 30 and 45 minutes, then 60: greylisting wants to see us soon, a broken server for days.
     It is time to give up when the next attempt would lie beyond ``accepted_at + give_up_after`` and enough attempts
     were made: a clock that jumps a year ahead shall not expire a mail that was tried once (RELIABILITY F31).
 
