@@ -135,7 +135,7 @@ def parse_csv_import(text: str) -> ImportPlan:
         problems.raise_if_any()
         entries = [_csv_company(row, f"line {rows.line_num}", problems) for row in rows if any(row.values())]
     except csv.Error as exc:
-        raise InputError(f"line {rows.line_num}: {exc}") from exc
+        raise InputError(f"line {rows.reader.line_num}: {exc}") from exc
     companies = _put_together(entries, problems)
     _check_apart(companies, problems)
     problems.raise_if_any()

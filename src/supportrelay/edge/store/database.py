@@ -20,7 +20,9 @@ __all__ = ["SCHEMA_VERSION", "StoreError", "as_failure", "connect", "is_busy", "
 SCHEMA_VERSION = 1
 _APPLICATION_ID = 0x53524C59  # "SRLY": tells our file from any other SQLite file
 _MIGRATION = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 _LOCKED_WAIT_S = 10.0
 
 
@@ -61,6 +63,8 @@ def prepare(path: Path, *, create: bool) -> None:
         StoreError: Missing and not to be created, no store of ours, damaged, or of a newer release.
         TransientFailure: Locked by somebody for longer than 10 s, or the disk is full.
     """
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old; this Python needs one of 3.35 or later")
     if not path.exists():
         if not create:
             raise StoreError(
@@ -70,19 +74,20 @@ def prepare(path: Path, *, create: bool) -> None:
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
+    connection = None
     try:
         connection = connect(path, read_only=False)
-    except sqlite3.Error as exc:
-        raise StoreError(f"{path}: cannot be opened: {exc}") from exc
-    try:
         connection.execute(f"PRAGMA busy_timeout = {int(_LOCKED_WAIT_S * 1000)}")
         _bring_up_to_date(connection, path)
-    except sqlite3.DatabaseError as exc:
-        if is_busy(exc) or getattr(exc, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
+    except sqlite3.Error as exc:
+        code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
+        if is_busy(exc) or code == sqlite3.SQLITE_FULL:
             raise as_failure(exc) from exc
-        raise StoreError(f"{path}: damaged or not a store of supportrelay: {exc}") from exc
+        why = "damaged or not a store of supportrelay" if code in _DAMAGED else "cannot be opened"
+        raise StoreError(f"{path}: {why}: {exc}") from exc
     finally:
-        connection.close()
+        if connection is not None:
+            connection.close()
 
 
 def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:

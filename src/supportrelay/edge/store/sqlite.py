@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import sqlite3
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -242,7 +243,7 @@ def _make_signing_key(connection: sqlite3.Connection) -> list[SigningKey]:
     # Another process may have been first.
     if not connection.execute("SELECT 1 FROM signing_keys").fetchone():
         connection.execute(
-            "INSERT INTO signing_keys (secret, made_at) VALUES (?, CAST(unixepoch('subsec') * 1000000 AS INTEGER))",
-            (secrets.token_bytes(32),),
+            "INSERT INTO signing_keys (secret, made_at) VALUES (?, ?)",
+            (secrets.token_bytes(32), time.time_ns() // 1000),
         )
     return _signing_keys(connection)

@@ -144,11 +144,14 @@ class GroupWriter:
         return future
 
     async def aclose(self) -> None:
-        """Finish what waits, then close."""
+        """Finish what waits, then close; what cannot be had within 10 s fails."""
         self._is_closed = True
         if self._is_busy:
             self._idle = asyncio.get_running_loop().create_future()
             await self._idle
+        if self._is_busy:
+            # Somebody frozen has the turn and our thread waits for it. It ends with the process, and so does the rest.
+            return
         self._jobs.put(None)
         self._checkpointer.close()
         await asyncio.to_thread(self._thread.join)
@@ -201,6 +204,8 @@ class GroupWriter:
                 "4.3.0", "Cannot store now, please try again", detail=f"store: locked for {_WAIT_S:.0f} s"
             )
         _resolve(late)
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
         self._patience = self._loop.call_later(_WAIT_S, self._lose_patience)
 
     def _fail_waiting(self, error: Exception) -> None:
