@@ -180,8 +180,21 @@ def test_which_banners_there_are(name: str, known: bool) -> None:
 def test_a_missing_banner_is_an_error_that_names_the_file() -> None:
     with pytest.raises(InputError, match=r"vip\.ja\.txt\.j2"):
         TEMPLATES.require("vip", "ja")
-    with pytest.raises(InputError, match="vip"):
-        TEMPLATES.render("vip", "ja", VALUES)
+    TEMPLATES.require("full", "ja")
+
+
+def test_a_banner_that_fails_when_a_mail_waits_is_replaced_by_the_standard_one(tmp_path: Path) -> None:
+    """Gone since the mail was decided on, or good for the sample values only."""
+    for name in ("vip.txt.j2", "ja.txt.j2"):
+        (tmp_path / name).write_text("{{ 1 // (cc|length) }} {{ mark }}\n", encoding="utf-8")
+    templates = BannerTemplates(tmp_path)
+    values = dataclasses.replace(VALUES, cc=())
+    standard = TEMPLATES.render("full", "ja", values)
+
+    assert TEMPLATES.render("gone", "ja", values) == standard
+    assert templates.render("vip", "ja", VALUES).text == "0 SR-12-k7xq2a\n"
+    assert templates.render("vip", "ja", values) == standard
+    assert templates.render("full", "ja", values) == standard
 
 
 BAD = [

@@ -174,7 +174,8 @@ def _inline_pgp(octets: bytes, part: Part) -> str:
     """Is the text itself PGP? Looked for where a line begins, so not in a quotation."""
     if b"-----BEGIN PGP" not in octets and part.transfer_encoding != "base64":
         return ""
-    found = _PGP_INLINE.search(part_octets(octets, part))
+    text = part_octets(octets, part)
+    found = _PGP_INLINE.search(text) if b"-----BEGIN PGP" in text else None
     if not found:
         return ""
     return _SIGNED if found[1] else _ENCRYPTED

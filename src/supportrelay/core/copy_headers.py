@@ -108,7 +108,7 @@ _UNWANTED = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 def _clean_name(text: str, longest: int = _MAX_NAME) -> str:
     """One line without controls, bidi marks and anything that could be taken for an address (RULES 7.1)."""
     text = text[: 4 * longest]
-    if not (text.isascii() and text.isprintable()):
+    if not text.isprintable():
         text = "".join(
             c if c.isprintable() else " " if c in "\t\r\n\u3000" else "" if unicodedata.category(c) in _UNWANTED else c
             for c in text

@@ -44,9 +44,26 @@ def edit_text(octets: bytes, part: Part, banner: Banner) -> _Edited:
     encoded = encode_text(text, part.charset)
     if encoded is None and text.isascii() and codec_name(part.charset or "") is None:
         encoded = text.encode("ascii")  # an unknown charset is read as a superset of ASCII
-    if encoded is None or not _fits(octets, part, encoded):
+    body = _Body(octets, part)
+    if encoded is None or not _fits(body, part, encoded):
         return _in_utf_8(octets, part, lambda original: text + original)
-    return _insert_text(octets, part, encoded)
+    return _insert_text(octets, part, encoded, body)
+
+
+class _Body:
+    """A part's decoded octets, decoded once and only when asked for."""
+
+    __slots__ = ("_decoded", "_octets", "_part")
+
+    def __init__(self, octets: bytes, part: Part) -> None:
+        self._octets = octets
+        self._part = part
+        self._decoded: bytes | None = None
+
+    def decoded(self) -> bytes:
+        if self._decoded is None:
+            self._decoded = part_octets(self._octets, self._part)
+        return self._decoded
 
 
 def _banner_lines(banner_text: str, *, is_flowed: bool) -> str:
@@ -57,7 +74,7 @@ def _banner_lines(banner_text: str, *, is_flowed: bool) -> str:
     return "\r\n".join([*lines, "", ""])
 
 
-def _fits(octets: bytes, part: Part, encoded: bytes) -> bool:
+def _fits(body: _Body, part: Part, encoded: bytes) -> bool:
     """Tell whether these octets of the part's charset may stand before its own octets."""
     codec = codec_name(part.charset or "")
     if codec is None:
@@ -68,31 +85,30 @@ def _fits(octets: bytes, part: Part, encoded: bytes) -> bool:
         return True
     if codec == "cp1252":
         return True
-    body = part_octets(octets, part)
+    original = body.decoded()
     if codec == "iso2022_jp":
-        return body.isascii()
-    if codec == "utf_8" and b"\x1b$" in body and body.isascii():
+        return original.isascii()
+    if codec == "utf_8" and b"\x1b$" in original and original.isascii():
         return False  # ISO-2022-JP under a wrong label
     try:
-        body.decode(codec)
+        original.decode(codec)
     except (UnicodeError, LookupError):
         return False
     return True
 
 
-def _insert_text(octets: bytes, part: Part, encoded: bytes) -> _Edited:
+def _insert_text(octets: bytes, part: Part, encoded: bytes, body: _Body) -> _Edited:
     start = part.body_start
     encoding = part.transfer_encoding
     if encoding == "base64":
-        return _base64(octets, part, _after_bom(part_octets(octets, part), encoded)), []
+        return _base64(octets, part, _after_bom(body.decoded(), encoded)), []
     if encoding == "quoted-printable":
         at = start + (len(_QUOTED_BOM) if octets.startswith(_QUOTED_BOM, start) else 0)
         return [Edit(at, at, quoted_printable(encoded))], []
     if _may_stand(encoded, encoding):
         at = start + (len(_BOM) if octets.startswith(_BOM, start) else 0)
         return [Edit(at, at, encoded)], []
-    body = _after_bom(part_octets(octets, part), encoded)
-    return re_encode(octets, part, body), ["part.re_encoded"]
+    return re_encode(octets, part, _after_bom(body.decoded(), encoded)), ["part.re_encoded"]
 
 
 def _may_stand(encoded: bytes, encoding: str) -> bool:

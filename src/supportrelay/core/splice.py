@@ -69,12 +69,13 @@ def normalise_line_ends(octets: bytes) -> bytes:
     A lone LF becomes CRLF. A lone CR becomes a space in the header, where a line end would make a new field
     (RELIABILITY C37), and CRLF in the body. NUL becomes a space in the header. Good mail comes back as the same object.
     """
-    if not octets.count(b"\n") == octets.count(b"\r\n") == octets.count(b"\r"):
+    is_clean = octets.count(b"\n") == octets.count(b"\r\n") == octets.count(b"\r")
+    if not is_clean:
         octets = _LINE_END.sub(b"\r\n", octets)
     head_end = 0 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n")
     if head_end < 0 or octets.find(b"\r\n--", 0, head_end) >= 0:
         octets, head_end = _with_blank_line(octets, head_end)
-    if octets.count(b"\r") != octets.count(b"\n") or octets.find(b"\0", 0, head_end) >= 0:
+    if not is_clean or octets.find(b"\0", 0, head_end) >= 0:
         head = _LONE_CR.sub(b" ", octets[:head_end]).replace(b"\0", b" ")
         octets = head + _LONE_CR.sub(b"\r\n", octets[head_end:])
     return octets

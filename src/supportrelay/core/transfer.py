@@ -6,7 +6,6 @@ import re
 __all__ = ["base64_lines", "best_encoding", "quoted_printable", "quoted_printable_offset"]
 
 _COLUMNS = 76
-_OCTETS_A_LINE = _COLUMNS // 4 * 3
 # What a literal line of quoted-printable may hold; '=' is not in it.
 _LITERAL = re.compile(rb"[\t !-<>-~]*")
 _PLAIN = bytes(range(32, 127)) + b"\r\n\t"
@@ -16,10 +15,8 @@ _TOKEN = re.compile(rb"=([0-9A-Fa-f]{2}|=)|=\r\n")
 
 def base64_lines(octets: bytes) -> bytes:
     """Base64 in lines of 76 characters, each ended by CRLF."""
-    lines = [
-        binascii.b2a_base64(octets[at : at + _OCTETS_A_LINE], newline=False)
-        for at in range(0, len(octets), _OCTETS_A_LINE)
-    ]
+    digits = binascii.b2a_base64(octets, newline=False)
+    lines = [digits[at : at + _COLUMNS] for at in range(0, len(digits), _COLUMNS)]
     lines.append(b"")
     return b"\r\n".join(lines)
 

@@ -17,6 +17,7 @@ _PACKAGED = Path(__file__).parent / "banner"
 _FILE = re.compile(r"(?:(?P<name>[A-Za-z0-9_-]+)\.)?(?P<language>[a-z]{2})\.(?P<form>txt|html)\.j2")
 _NAMED = re.compile(r"(?P<name>[A-Za-z0-9_-]+)\.(?P<form>txt|html)\.j2")
 _STANDARD = "full"
+_PACKAGED_STANDARD = "."  # no file has this name
 _LAST_LANGUAGE = "en"
 
 _SAMPLE = BannerValues(
@@ -69,11 +70,13 @@ class BannerTemplates:
             key = _key_of(path.name)
             if key is not None:
                 self._templates[key] = _compile(environments[key[2]], path)
+                if path.parent == _PACKAGED:
+                    self._templates[_PACKAGED_STANDARD, key[1], key[2]] = self._templates[key]
 
     def has(self, name: str, language: str = "") -> bool:
         """Is there a banner of that name (for that language, or for any when "")? ``none`` is always one."""
-        if name == "none":
-            return True
+        if name in {"none", _PACKAGED_STANDARD}:
+            return name == "none"
         if language:
             return self._find(name, language, "txt") is not None
         return any(key[0] == name and key[2] == "txt" for key in self._templates)
@@ -88,25 +91,29 @@ class BannerTemplates:
             raise InputError(f"no banner {name!r}: neither {name}.{language}.txt.j2 nor {name}.txt.j2 in the folder")
 
     def render(self, name: str, language: str, values: BannerValues) -> Banner:
-        """Return the banner ``name`` (``full`` or an own one) in that language.
+        """Return the banner ``name`` (``full`` or an own one) in that language; never raises.
 
-        A language without template of the standard banner is answered in English.
-
-        Raises:
-            InputError: No banner of that name; `require` tells so when the configuration is read.
+        A language without template of the standard banner is answered in English. A banner that is gone since the
+        mail was decided on, or whose template fails on these values, is answered with the packaged standard one: the
+        mail waits for its copy. `require` names a missing one when the configuration is read.
         """
+        names = values.to_template()
+        try:
+            return self._render(name, language, names, values.mark)
+        except (LookupError, jinja2.TemplateError, TypeError, ValueError, ArithmeticError):
+            return self._render(_PACKAGED_STANDARD, language, names, values.mark)
+
+    def _render(self, name: str, language: str, names: dict[str, str | int | bool], mark: str) -> Banner:
         text_template = self._find(name, language, "txt")
         if text_template is None:
-            raise InputError(f"no banner {name!r} for language {language!r}")
-        names = values.to_template()
+            raise LookupError(name)
         text = _tidy(text_template.render(names))
         html_template = self._find(name, language, "html")
-        html = html_template.render(names) if html_template is not None else _html_of(text, values.mark)
-        return Banner(text, html)
+        return Banner(text, html_template.render(names) if html_template is not None else _html_of(text, mark))
 
     def _find(self, name: str, language: str, form: str) -> jinja2.Template | None:
         found = self._templates.get((name, language, form)) or self._templates.get((name, "", form))
-        if found is None and name == _STANDARD:
+        if found is None and name in {_STANDARD, _PACKAGED_STANDARD}:
             return self._templates.get((name, _LAST_LANGUAGE, form))
         return found
 
