@@ -23,7 +23,7 @@ from supportrelay.edge.domains import PublicDomains
 from supportrelay.edge.outbox import OutboxCourier
 from supportrelay.edge.patterns import compile_pattern
 from supportrelay.edge.sender_proof import AuthenticationResultsProver
-from supportrelay.edge.smtp_out import SmtpCourier
+from supportrelay.edge.smtp_out import Smarthost, SmtpCourier
 from supportrelay.edge.store import SqliteStore
 from supportrelay.edge.templates import BannerTemplates
 from supportrelay.flow.examples import example_decider
@@ -118,7 +118,7 @@ def _bind(host: str, port: int, where: str, *, shares: bool) -> socket.socket:
 def _courier(config: Config) -> Courier:
     if config.outbox_folder is not None:
         return OutboxCourier(config.outbox_folder)
-    return SmtpCourier.of(config.outbound, hostname=config.hostname)
+    return SmtpCourier([Smarthost.of(one) for one in config.outbound], hostname=config.hostname)
 
 
 def _rulebook(config: Config, courier: Courier, store: SqliteStore) -> Rulebook:
@@ -153,7 +153,7 @@ def check_rules(config: Config) -> None:
             prover=AuthenticationResultsProver(domains),
             courier=OutboxCourier(Path(os.devnull)),
             domains=domains,
-            directory=None,  # type: ignore[arg-type]  examples bring their own
+            directory=None,  # type: ignore[arg-type]  # examples bring their own
         )
     except InputError as exc:
         raise ConfigError([f"{config.path}: {line}" for line in str(exc).splitlines()]) from exc

@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,7 +80,7 @@ def run(config_path: Path) -> int:
 
 
 @contextlib.contextmanager
-def _only_one(state_folder: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202  a context manager of nothing
+def _only_one(state_folder: Path) -> Iterator[None]:
     """Hold the lock file: two daemons on one store would share its leases. It also proves an earlier life dead."""
     state_folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(state_folder / "relay.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -196,7 +196,7 @@ def _watch(house: _House, ready: int) -> None:
 
 
 def _dead(house: _House) -> list[_Child]:
-    found = []
+    found: list[_Child] = []
     while True:
         try:
             pid, _ = os.waitpid(-1, os.WNOHANG)

@@ -53,7 +53,7 @@ class Known:
         customer: The customer, None when there is none or nobody knows.
         choice: Owners of the customer or of the ticket's deal; None when the CRM did not answer in time.
         companies, domains: Company ids and registrable domains (without free-mail) of the externals.
-        company_kept: The ticket had its deal already (nothing to write back).
+        is_released: A person released it from hold: nothing holds it again.
     """
 
     facts: Facts
@@ -66,6 +66,7 @@ class Known:
     paths: ForwardPaths
     members: Membership
     accepted_at: datetime
+    is_released: bool = False
     teams: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     companies: Collection[str] = ()
     domains: Collection[str] = ()
@@ -80,7 +81,8 @@ def decide(known: Known) -> Decision:
         return _passed_on(known)
     if known.gathered.duplicate_of:
         return _same_mail(known)
-    if sight.is_spam and known.members.desk.spam.then == "hold" and not known.outcome.decides_spam:
+    is_held_spam = sight.is_spam and known.members.desk.spam.then == "hold" and not known.is_released
+    if is_held_spam and not known.outcome.decides_spam:
         return _base(known, Direction.SPAM, disposition=Disposition.HOLD, reasons=(Reason.of("spam.held"),))
     return _ordinary(known)
 
@@ -117,6 +119,8 @@ def _owners(known: Known) -> tuple[tuple[str, ...], Fallback | None, tuple[Reaso
 def _disposition(known: Known, fallback: Fallback | None) -> Disposition:
     if known.outcome.disposition == "ignore":
         return Disposition.IGNORE
+    if known.is_released:
+        return Disposition.RELAY
     if known.outcome.disposition == "hold":
         return Disposition.HOLD
     if fallback == Fallback.UNPROVEN_SENDER and known.sight.address.unproven_staff == "hold":

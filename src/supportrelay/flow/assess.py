@@ -74,6 +74,7 @@ async def assess(
         accepted_at,
         is_newsletter=automatic.kind == AutomaticKind.NEWSLETTER,
     )
+    wanted = replace(wanted, message_id=facts.message_id)
     return Assessment(
         facts=facts,
         envelope=envelope,

@@ -75,11 +75,14 @@ class _Crm:
         return frozenset(c.id for answer in self.answers.values() for c in answer.companies)
 
 
-async def assign(office: Office, rulebook: Rulebook, assessment: Assessment, *, may_wait: bool) -> Assigned:
+async def assign(
+    office: Office, rulebook: Rulebook, assessment: Assessment, *, may_wait: bool, is_released: bool = False
+) -> Assigned:
     """Decide about a mail.
 
     Args:
         may_wait: The mail is younger than ``crm.max_wait``; then a silent CRM raises instead of sending to Allmember.
+        is_released: A person released it from hold.
 
     Raises:
         CrmSilentError: Wait and ask again.
@@ -101,9 +104,8 @@ async def assign(office: Office, rulebook: Rulebook, assessment: Assessment, *, 
         match = Match(refused=refused)
         customer = await _customer_of_mail(assessment, crm)
         customer, choice = await _owners(assessment, rulebook, None, customer, crm, absent)
-    return _finish(
-        assessment, match, customer, choice, outcome, await _companies(assessment, match.ticket, crm), rulebook
-    )
+    companies = await _companies(assessment, match.ticket, crm)
+    return _finish(assessment, match, customer, choice, outcome, companies, rulebook, is_released=is_released)
 
 
 def _finish(
@@ -114,6 +116,8 @@ def _finish(
     outcome: RuleOutcome,
     companies: tuple[str, ...] | frozenset[str],
     rulebook: Rulebook | None = None,
+    *,
+    is_released: bool = False,
 ) -> Assigned:
     domains = (
         frozenset(domain_of_customer(rulebook.domains, m) for m in assessment.sight.externals[:_MAX_CANDIDATES])
@@ -131,6 +135,7 @@ def _finish(
         paths=assessment.paths,
         members=assessment.members,
         accepted_at=assessment.accepted_at,
+        is_released=is_released,
         teams=rulebook.teams if rulebook else {},
         companies=companies,
         domains=domains - {""},

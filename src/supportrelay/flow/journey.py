@@ -39,7 +39,14 @@ class Begun:
 
 
 async def decide_on(
-    office: Office, rulebook: Rulebook, accepted: Accepted, facts: Facts, *, may_wait: bool, acts: bool = True
+    office: Office,
+    rulebook: Rulebook,
+    accepted: Accepted,
+    facts: Facts,
+    *,
+    may_wait: bool,
+    acts: bool = True,
+    is_released: bool = False,
 ) -> tuple[Assigned, tuple[Change, ...]]:
     """Assess and assign one mail; reports act on the deliveries they name. The same for the relay and ``explain``.
 
@@ -51,7 +58,7 @@ async def decide_on(
     if concerns_report(assessment):
         filed = await file_report(office, rulebook, assessment, accepted.octets) if acts else explain_report(assessment)
         return _as_assigned(filed, assessment), filed.changes
-    assigned = await assign(office, rulebook, assessment, may_wait=may_wait)
+    assigned = await assign(office, rulebook, assessment, may_wait=may_wait, is_released=is_released)
     return _for_probe(office, assigned, facts), ()
 
 
@@ -94,7 +101,9 @@ class Journey:
         self._office = office
         self._deliverer = deliverer
 
-    async def decide(self, rulebook: Rulebook, accepted: Accepted, facts: Facts | None) -> Begun | None:
+    async def decide(
+        self, rulebook: Rulebook, accepted: Accepted, facts: Facts | None, *, is_released: bool = False
+    ) -> Begun | None:
         """Decide and commit; returns what is to be delivered now, None when there is nothing.
 
         Raises:
@@ -103,7 +112,7 @@ class Journey:
         if facts is None:
             facts = await facts_of(accepted.octets)
         for _ in range(_MAX_ROUNDS):
-            settled, assigned = await self._round(rulebook, accepted, facts)
+            settled, assigned = await self._round(rulebook, accepted, facts, is_released=is_released)
             if settled is None or assigned is None:
                 return None
             if settled.conflict == "lease":
@@ -114,14 +123,16 @@ class Journey:
         raise TransientFailure("4.3.0", "decision changed too often", detail=accepted.queue_id)
 
     async def _round(
-        self, rulebook: Rulebook, accepted: Accepted, facts: Facts
+        self, rulebook: Rulebook, accepted: Accepted, facts: Facts, *, is_released: bool
     ) -> tuple[Settled | None, Assigned | None]:
         """Decide once and try to commit it."""
         office = self._office
         now = office.now()
         may_wait = now - accepted.accepted_at < rulebook.desk.crm_max_wait
         try:
-            assigned, changes = await decide_on(office, rulebook, accepted, facts, may_wait=may_wait)
+            assigned, changes = await decide_on(
+                office, rulebook, accepted, facts, may_wait=may_wait, is_released=is_released
+            )
         except CrmSilentError as exc:
             due_at = min(now + _ASK_AGAIN, accepted.accepted_at + rulebook.desk.crm_max_wait)
             await office.store.settle(

@@ -64,12 +64,12 @@ class Worker:
             except TimeoutError:
                 return
 
-    async def _carry(self, accepted: Accepted, facts: Facts | None, *, tries: int) -> None:
+    async def _carry(self, accepted: Accepted, facts: Facts | None, *, tries: int, is_released: bool = False) -> None:
         office = self._office
         self._messages[accepted.queue_id] = office.now()
         try:
             rulebook = office.rulebook()
-            begun = await self._journey.decide(rulebook, accepted, facts)
+            begun = await self._journey.decide(rulebook, accepted, facts, is_released=is_released)
             if begun is None:
                 return
             copies: dict[tuple[str, str], Any] = {}
@@ -157,10 +157,10 @@ class Worker:
         return bool(messages or deliveries)
 
     async def _take_up(self, claimed: ClaimedMessage) -> None:
-        if claimed.tries > _MAX_TRIES and claimed.first_wait_at is None:
+        if claimed.tries > _MAX_TRIES and claimed.first_wait_at is None and not claimed.released_by:
             await self._hold(claimed.accepted.queue_id)
             return
-        await self._carry(claimed.accepted, None, tries=claimed.tries)
+        await self._carry(claimed.accepted, None, tries=claimed.tries, is_released=bool(claimed.released_by))
 
     async def _deliver(self, claimed: ClaimedDelivery) -> None:
         self._deliveries[claimed.delivery_id] = self._office.now()
