@@ -10,10 +10,15 @@ __all__ = ["list_tickets", "merge", "move", "show"]
 
 
 def _labelled(context: OperationContext, ticket: dict[str, Any]) -> dict[str, Any]:
-    """The ticket with ``stage_label``, the word of its support address's language."""
-    languages = {address.name: address.language for address in context.desk.addresses}
-    language = languages.get(ticket["address"], context.desk.addresses[0].language)
-    return {**ticket, "stage_label": catalogue(language).text(f"stage.{ticket['stage']}")}
+    """The ticket with ``stage_label``, the word of its support address's language, and that address itself."""
+    desk = {address.name: address for address in context.desk.addresses}
+    address = desk.get(ticket["address"])  # None: renamed or taken away since
+    language = (address or context.desk.addresses[0]).language
+    return {
+        **ticket,
+        "address": address.address if address else ticket["address"],
+        "stage_label": catalogue(language).text(f"stage.{ticket['stage']}"),
+    }
 
 
 async def list_tickets(
