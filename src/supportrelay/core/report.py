@@ -61,6 +61,7 @@ _KINDS = {
     "message/global-disposition-notification": "disposition-notification",
     "message/feedback-report": "feedback-report",
 }
+_LOOK = 256 * 1024
 _REPORT_TYPES = frozenset(_KINDS.values())
 _RETURNED = frozenset(
     {
@@ -81,6 +82,10 @@ def read_report(octets: bytes, facts: Facts) -> Report | None:
     """
     if not facts.content_type.startswith("multipart/"):
         return None
+    if facts.content_type != "multipart/report":  # nearly all mail: one look is cheaper than the tree
+        beginning = octets[:_LOOK]
+        if not any(kind.encode("ascii") in beginning for kind in _REPORT_TYPES):
+            return None
     try:
         root = read_parts(octets)
     except MimeError:
