@@ -22,14 +22,20 @@ def cpu_s(pid: int) -> float:
 
 
 def cpu_s_by_process(pid: int) -> dict[str, float]:
-    """The same by what runs: program name, or the role a worker gave itself; the dead ones count for their parent."""
+    """The same by what runs: program name; children that bear their parent's name are numbered as they were started.
+
+    The dead ones count for their parent.
+    """
     seconds: dict[str, float] = {}
-    for process in _tree(pid):
+    parent = ""
+    for number, process in enumerate(_tree(pid)):
         try:
             times = process.cpu_times()
             name = process.name()
         except psutil.NoSuchProcess:
             continue
+        parent = parent or name
+        name = f"child {number}" if number and name == parent else name
         used = times.user + times.system
         seconds[name] = seconds.get(name, 0.0) + used
         buried = times.children_user + times.children_system
@@ -55,6 +61,6 @@ def memory(pid: int) -> Memory:
 def _tree(pid: int) -> list[psutil.Process]:
     try:
         parent = psutil.Process(pid)
-        return [parent, *parent.children(recursive=True)]
+        return [parent, *sorted(parent.children(recursive=True), key=lambda process: process.pid)]
     except psutil.NoSuchProcess:
         return []
