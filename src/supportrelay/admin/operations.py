@@ -43,7 +43,7 @@ OPERATIONS: dict[str, Operation] = {
     "crm.refresh": crm.refresh,
     "absent.set": crm.set_absent,
     "absent.list": crm.absent,
-    "outbox.list": outbox.list_outbox,
+    "outbox.list": outbox.list_kept,
     "outbox.show": outbox.show,
     "mail.explain": mail.explain,
     "mail.trace": mail.trace,

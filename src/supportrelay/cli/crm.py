@@ -7,7 +7,7 @@ import click
 from supportrelay.cli.asking import Relay, as_json, configured, group_configured
 from supportrelay.cli.printing import local_time, print_json, print_table, say, say_error
 from supportrelay.core.errors import InputError
-from supportrelay.i18n import Catalogue, catalogue
+from supportrelay.i18n import catalogue
 
 __all__ = ["crm"]
 
@@ -43,11 +43,6 @@ def import_file(relay: Relay, file: Path, replace: bool, dry_run: bool, is_json:
     say(words.text("done.would_import" if dry_run else "done.imported", file=file.name))
     for kind in ("companies", "contacts", "deals"):
         say("  " + words.text("done.import_counts", kind=words.text(f"head.{kind}"), **result[kind]))
-
-
-def _counted(counts: dict[str, int], words: Catalogue) -> str:
-    named = [f"{words.text(f'count.{name}')} {value}" for name, value in counts.items() if value]
-    return ", ".join(named) or words.text("count.nothing")
 
 
 @crm.command("companies")
@@ -121,8 +116,8 @@ def check(relay: Relay, is_json: bool) -> None:
         print_json(found)
     else:
         words = catalogue(relay.language)
-        counts = {name: found[name] for name in ("companies", "deals", "owners")}
-        say(words.text("done.crm_check", kind=found["kind"], counts=_counted(counts, words)))
+        counts = {name: found.get(name, "") for name in ("companies", "deals", "owners")}
+        say(words.text("done.crm_check", kind=found["kind"], **counts))
     for problem in found["problems"]:
         say_error(problem)
     if found["problems"]:

@@ -33,8 +33,10 @@ def serve(relay: Relay) -> None:
 def check(relay: Relay, online: bool) -> None:
     """Validate the configuration and name every mistake as FILE:LINE:COLUMN; exit 2 when there is one."""
     config = relay.config
+    from supportrelay.bootstrap import check_rules
     from supportrelay.config import warnings
 
+    check_rules(config)
     for warning in warnings(config):
         say_error(warning)
     is_running = _runs(relay)
@@ -70,12 +72,14 @@ def _taken_ports(config: Any) -> list[str]:
 def _check_online(relay: Relay) -> None:
     from supportrelay.cli.online import try_smarthosts
 
+    words = catalogue(relay.language)
     failed = False
     for step in try_smarthosts(relay.config):
-        say(step.text)
+        say(words.text(f"online.{step.code}", **step.values))
         failed |= not step.is_good
     answer = relay.ask("crm.check")
-    say(f"store and CRM: {answer['companies']} companies, {answer['deals']} deals, {answer['owners']} owners")
+    counts = {name: answer.get(name, "") for name in ("companies", "deals", "owners")}
+    say(words.text("done.crm_check", kind=answer["kind"], **counts))
     for problem in answer["problems"]:
         say_error(problem)
         failed = True

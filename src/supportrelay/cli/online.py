@@ -3,7 +3,7 @@
 import base64
 import smtplib
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,24 +16,25 @@ _TIMEOUT_S = 15
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that was tried."""
+    """One thing that was tried; ``online.CODE`` of the catalogues says it in words."""
 
-    text: str
+    code: str
     is_good: bool
+    values: Mapping[str, Any]
 
 
 def try_smarthosts(config: Any) -> Iterator[Step]:
     """Connect, EHLO, encrypt and log in at each smarthost of ``outbound``, in order."""
     for one in config.outbound:
         if one.host is None:
-            yield Step(f"outbound: kept in {config.outbox_folder}, nothing is sent", is_good=True)
+            yield Step("outbox", is_good=True, values={"folder": config.outbox_folder})
             continue
-        name = f"smarthost {one.host}:{one.port}"
+        host = f"{one.host}:{one.port}"
         try:
             with _connected(one, config.hostname) as session:
-                yield from _talked(session, one, name)
+                yield from _talked(session, one, host)
         except (OSError, smtplib.SMTPException, ValueError) as exc:
-            yield Step(f"{name}: {_cause(exc)}", is_good=False)
+            yield Step("failed", is_good=False, values={"host": host, "cause": _cause(exc)})
 
 
 def _context(one: Any) -> ssl.SSLContext:
@@ -52,21 +53,21 @@ def _connected(one: Any, hostname: str) -> smtplib.SMTP:
     return smtplib.SMTP(one.host, one.port, hostname, timeout=_TIMEOUT_S)
 
 
-def _talked(session: smtplib.SMTP, one: Any, name: str) -> Iterator[Step]:
+def _talked(session: smtplib.SMTP, one: Any, host: str) -> Iterator[Step]:
     session.ehlo_or_helo_if_needed()
-    yield Step(f"{name}: answers", is_good=True)
+    yield Step("answers", is_good=True, values={"host": host})
     if one.tls == "starttls":
         session.starttls(context=_context(one))
         session.ehlo()
-        yield Step(f"{name}: encrypted", is_good=True)
+        yield Step("encrypted", is_good=True, values={"host": host})
     if one.auth and one.auth.kind == "password":
         session.login(one.auth.user or "", _secret(one.auth.password, one.auth.password_file))
-        yield Step(f"{name}: logged in as {one.auth.user}", is_good=True)
+        yield Step("logged_in", is_good=True, values={"host": host, "user": one.auth.user})
     elif one.auth and one.auth.kind == "xoauth2":
-        yield _xoauth2(session, one, name)
+        yield _xoauth2(session, one, host)
     limit = session.esmtp_features.get("size", "")
     if limit:
-        yield Step(f"{name}: takes messages up to {limit} octets", is_good=True)
+        yield Step("size", is_good=True, values={"host": host, "octets": limit})
 
 
 def _secret(inline: Any, file: Any) -> str:
@@ -75,18 +76,19 @@ def _secret(inline: Any, file: Any) -> str:
     return file.read_text(encoding="utf-8").strip() if file else ""
 
 
-def _xoauth2(session: smtplib.SMTP, one: Any, name: str) -> Step:
+def _xoauth2(session: smtplib.SMTP, one: Any, host: str) -> Step:
     said = f"user={one.auth.user}\x01auth=Bearer {_secret(one.auth.token, one.auth.token_file)}\x01\x01"
     code, text = session.docmd("AUTH", "XOAUTH2 " + base64.b64encode(said.encode()).decode("ascii"))
     if code == 334:  # noqa: PLR2004  a challenge that holds the error; an empty answer fetches the reply
         code, text = session.docmd("")
     if code == 235:  # noqa: PLR2004  RFC 4954 §4: authentication successful
-        return Step(f"{name}: logged in as {one.auth.user}", is_good=True)
-    return Step(f"{name}: login refused: {code} {printable(text.decode('utf-8', 'replace'))}", is_good=False)
+        return Step("logged_in", is_good=True, values={"host": host, "user": one.auth.user})
+    cause = f"{code} {printable(text.decode('utf-8', 'replace'))}"
+    return Step("failed", is_good=False, values={"host": host, "cause": cause})
 
 
 def _cause(exc: Exception) -> str:
     if isinstance(exc, smtplib.SMTPResponseException):
         text = exc.smtp_error.decode("utf-8", "replace") if isinstance(exc.smtp_error, bytes) else str(exc.smtp_error)
-        return f"refused: {exc.smtp_code} {printable(text)}"
+        return f"{exc.smtp_code} {printable(text)}"
     return printable(str(exc)) or type(exc).__name__

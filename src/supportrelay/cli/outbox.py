@@ -29,11 +29,12 @@ def list_outbox(relay: Relay, limit: int | None, is_json: bool) -> None:
         return
     words = catalogue(relay.language)
     print_table(
-        [words.text(f"head.{name}") for name in ("id", "time", "recipient", "from", "subject", "size")],
+        [words.text(f"head.{name}") for name in ("id", "time", "recipient", "from", "subject", "queue_id")],
         [
-            (one["id"], local_time(one["at"]), one["recipient"], one["from"], one["subject"], one["size_octets"])
+            (one["number"], local_time(one["kept_at"]), one["recipient"], one["from"], one["subject"], one["queue_id"])
             for one in found
         ],
+        whole=(0, 5),
     )
 
 

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from io import StringIO
 from typing import Any
 
 import click
@@ -77,8 +78,9 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, wh
             table.add_column(heading, overflow="fold")
     for row in cells:
         table.add_row(*row)
+    drawn = StringIO()
     console = Console(
-        file=sys.stdout,
+        file=sys.stdout if is_terminal else drawn,
         width=None if is_terminal else 100_000,
         markup=False,
         emoji=False,
@@ -86,3 +88,5 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, wh
         soft_wrap=not is_terminal,
     )
     console.print(table)
+    for line in drawn.getvalue().splitlines():
+        click.echo(line.rstrip())

@@ -21,6 +21,13 @@ def _author(decision: Mapping[str, Any]) -> str:
     return str(decision.get("customer") or "")
 
 
+def _address(decision: Mapping[str, Any]) -> str:
+    """The support address that the mail belongs to; its name when the reasons do not say."""
+    reasons = decision.get("reasons", ())
+    found = (r.get("address") for r in reasons if str(r.get("code", "")).startswith("place."))
+    return str(next(found, None) or decision.get("address") or "")
+
+
 def tell_summary(decision: Mapping[str, Any], words: Catalogue, *, is_past: bool) -> Iterator[str]:
     """Who wrote, whose customer that is, who gets it and why, what happens to the ticket: a sentence each.
 
@@ -45,7 +52,7 @@ def _who_wrote(decision: Mapping[str, Any], words: Catalogue) -> str:
         f"story.wrote.{direction}",
         author=author,
         customer=decision.get("customer") or words.text("story.nobody_known"),
-        address=decision.get("address", ""),
+        address=_address(decision),
         place=words.text(f"support_in.{decision.get('support_in')}"),
     )
 
@@ -137,7 +144,11 @@ def _cause(why: Any, note: Any, words: Catalogue) -> str:
 
 def _reply(why: Mapping[str, Any], words: Catalogue) -> str:
     """What the other server said, or how far we came."""
-    said = " ".join(str(why[name]) for name in ("code", "status", "text") if why.get(name))
+    text = str(why.get("text") or "")
+    code = str(why.get("code") or "")
+    said = (
+        text if code and text.startswith(code) else " ".join(filter(None, (code, str(why.get("status") or ""), text)))
+    )
     if why.get("host"):
         said = f"{why['host']}: {said}"
     if why.get("cause") and words.has(f"cause.{why['cause']}"):
