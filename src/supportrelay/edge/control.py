@@ -65,7 +65,7 @@ class ControlServer:
         path: From `control_path`; its directory exists.
         dispatch: ``(op, args, who) -> answer`` with the fields shown above; raising is a mistake of ours, answered
             with a neutral text.
-        on_event: Called with an event name and fields for the log.
+        on_event: Called with an event name and fields; None writes the log.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class ControlServer:
     ) -> None:
         self.path = path
         self._dispatch = dispatch
-        self._on_event = on_event or (lambda _event, _fields: None)
+        self._on_event = on_event or _log_event
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
 
@@ -169,6 +169,16 @@ class ControlServer:
             writer.close()
         await self._server.wait_closed()
         self._server = None
+
+
+def _log_event(event: str, fields: Mapping[str, Any]) -> None:
+    from supportrelay.log import get_logger  # the command line speaks to the socket without a log
+
+    log = get_logger()
+    if event == "control.opened":
+        log.info(event, **fields)
+    else:
+        log.warning(event, **fields)
 
 
 def _refusal(text: str, *, exit_status: int = 1) -> Answer:
