@@ -11,6 +11,7 @@ HOPS_LIMIT = 50
 
 _END = b"\r\n.\r\n"
 _OVERLAP = len(_END) - 1
+_HEADER_LIMIT = 1 << 20
 
 
 class ContentReader:
@@ -67,6 +68,7 @@ class ContentReader:
 
 
 def count_received(octets: bytes) -> int:
-    """How many Received fields stand in the header, counted on the octets."""
-    header = octets[: octets.find(b"\r\n\r\n") + 2].lower()
+    """How many Received fields stand in the header (its first MiB), counted on the octets."""
+    end = octets.find(b"\r\n\r\n", 0, _HEADER_LIMIT)
+    header = octets[: end if end >= 0 else _HEADER_LIMIT].lower()
     return header.count(b"\r\nreceived:") + header.startswith(b"received:")

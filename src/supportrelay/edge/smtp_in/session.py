@@ -96,7 +96,7 @@ class Session(Connection):
         if not self.helo and (verb in _FOREIGN_VERBS or verb.startswith(("SSH-", "\x16"))):
             self.leave(say.NO_HTTP)  # C31
         else:
-            self._say(say.UNKNOWN_COMMAND if verb.isascii() and verb.isprintable() else say.BAD_SYNTAX)
+            self._say(say.UNKNOWN_COMMAND if verb and verb.isascii() and verb.isprintable() else say.BAD_SYNTAX)
 
     def _say(self, given: Reply) -> None:
         if given.code >= 500:  # noqa: PLR2004  permanent: the client's mistake
