@@ -230,6 +230,20 @@ async def test_an_old_connection_is_not_used_again(sink: SmtpSink) -> None:
     assert sink.connections == 2
 
 
+async def test_a_courier_that_was_replaced_ends_what_it_began_and_leaves_no_connection(sink: SmtpSink) -> None:
+    """A reload makes a new courier while the old one is still sending."""
+    sink.delay("dot", 0.1)
+    courier = courier_to(sink)
+    sending = asyncio.create_task(send(courier))
+    while not sink.commands or sink.commands[-1][1] != "DATA":  # noqa: ASYNC110  the sink records, it does not signal
+        await asyncio.sleep(0.005)
+    await courier.aclose()
+
+    assert (await sending).kind is OutcomeKind.DELIVERED
+    while sink.open_connections:  # noqa: ASYNC110  same
+        await asyncio.sleep(0.005)
+
+
 async def test_the_next_smarthost_is_asked_when_the_first_is_down_and_later_the_first_is_asked_last() -> None:
     async with SmtpSink() as first, SmtpSink() as second:
         courier = courier_to(first, second)

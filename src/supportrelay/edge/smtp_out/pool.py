@@ -46,6 +46,7 @@ class ConnectionPool:
         self._context: ssl.SSLContext | None = None
         self._idle: list[Link] = []
         self._reaper: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     def take_idle(self) -> Link | None:
         """A connection that seems open; the one used last, so that the others grow old and go."""
@@ -74,7 +75,7 @@ class ConnectionPool:
         """Keep a connection whose last transaction came to a known end, if it is any good."""
         loop = asyncio.get_running_loop()
         is_spent = link.sent >= self._limits.messages or loop.time() - link.opened_at >= self._limits.age_s
-        if is_spent or not link.is_open:
+        if is_spent or self._is_closed or not link.is_open:
             link.close()
             return
         self._idle.append(link)
@@ -91,7 +92,8 @@ class ConnectionPool:
         self._reaper = loop.call_later(self._limits.age_s / 4, self._reap) if self._idle else None
 
     async def aclose(self) -> None:
-        """Say QUIT on idle connections."""
+        """Say QUIT on idle connections; those in use are closed when they come back (a reload replaced us)."""
+        self._is_closed = True
         if self._reaper is not None:
             self._reaper.cancel()
             self._reaper = None
