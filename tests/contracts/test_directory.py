@@ -1,6 +1,7 @@
 """What every directory answers to 'whose customer is this?'. HubSpot becomes a second parameter here."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class FewDomains:
         return domain == "gmail.example"
 
 
-def plan(*companies: dict[str, object]) -> ImportPlan:
+def plan(*companies: Mapping[str, object]) -> ImportPlan:
     return parse_yaml_import({"companies": list(companies)})
 
 

@@ -369,10 +369,8 @@ async def test_a_moved_ticket_tells_its_history(store: SqliteStore) -> None:
         await store.ticket_show(77)
 
 
-async def test_a_removed_probe_leaves_no_ticket_and_no_mail(store: SqliteStore) -> None:
-    settled = await accept_and_settle(
-        store, an_opening_settlement("q1", thread_index=b"r" * 22), mail=a_mail("q1", octets=b"x" * 300_000)
-    )
+async def test_a_removed_probe_leaves_no_ticket(store: SqliteStore) -> None:
+    settled = await accept_and_settle(store, an_opening_settlement("q1", thread_index=b"r" * 22))
     kept = await accept_and_settle(store, an_opening_settlement("q2"))
     await accept_and_settle(store, a_settlement("q3", change=a_join(kept)))
 
@@ -381,9 +379,9 @@ async def test_a_removed_probe_leaves_no_ticket_and_no_mail(store: SqliteStore) 
 
     assert [t["id"] for t in await store.tickets_list()] == [f"SR-{kept.ticket_id}"]
     assert await hits(store, from_ids("<q1@acme.example>")) == []
-    with pytest.raises(InputError):
-        await store.trace("q1")
-    assert list((store.path.parent / "contents").glob("*/*")) == []
+    (life,) = await store.trace("q1")
+    assert life["ticket"] is None
+    assert life["changes"][-1]["what"] == "probe.removed"
 
 
 async def test_a_new_ticket_never_takes_the_number_of_a_removed_one(store: SqliteStore) -> None:

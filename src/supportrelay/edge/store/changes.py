@@ -6,7 +6,7 @@ from typing import Any
 
 from supportrelay.edge.store.rows import clean_text, pack_json
 
-__all__ = ["ChangeRow", "change_row", "write_changes"]
+__all__ = ["ChangeRow", "change_row", "write_change", "write_changes"]
 
 _INSERT = "INSERT INTO changes (at, what, who, message, ticket_id, delivery_id, why) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
@@ -25,6 +25,11 @@ def change_row(
 ) -> ChangeRow:
     """One row; ``message`` is the number of the message's row."""
     return (at, what, clean_text(who), message, ticket_id, delivery_id, pack_json(why))
+
+
+def write_change(connection: sqlite3.Connection, row: ChangeRow) -> None:
+    """Append one."""
+    connection.execute(_INSERT, row)
 
 
 def write_changes(connection: sqlite3.Connection, rows: Iterable[ChangeRow]) -> None:

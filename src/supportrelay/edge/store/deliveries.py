@@ -13,7 +13,7 @@ from supportrelay.core.ports import (
     Reported,
     WaitingMessage,
 )
-from supportrelay.edge.store.changes import change_row, write_changes
+from supportrelay.edge.store.changes import change_row, write_change, write_changes
 from supportrelay.edge.store.rows import (
     address_key,
     clean_text,
@@ -53,12 +53,12 @@ WHERE d.state IN ('due', 'sending', 'deferred') AND d.due_at <= ? ORDER BY d.due
 _CLAIM = """
 UPDATE deliveries SET state = 'sending', attempts = attempts + 1, begun_at = ?, holder = ?, due_at = ? WHERE id = ?"""
 _ATTEMPTED = """
-SELECT d.state, d.attempts, d.begun_at, d.message, d.recipient FROM deliveries d WHERE d.id = ?"""
+SELECT state, attempts, begun_at, message, recipient FROM deliveries WHERE id = ?"""
 _END = "UPDATE deliveries SET state = ?, due_at = ?, holder = NULL, last_reply = ? WHERE id = ?"
 _STATES = "SELECT state, kind FROM deliveries WHERE message = ?"
 _MESSAGE = "SELECT state, due_at, failover_at, accepted_at FROM messages WHERE seq = ?"
 _NOBODY_GOT = """
-SELECT m.seq, m.queue_id, m.address_name, c.ticket_id, x.copy_plan, m.due_at
+SELECT m.seq, m.queue_id, coalesce(x.address_name, ''), c.ticket_id, x.copy_plan, m.due_at
 FROM messages m INDEXED BY messages_at_work LEFT JOIN decisions x ON x.message = m.seq
 LEFT JOIN conversations c ON c.id = m.conversation_id
 WHERE m.state = 'composed' AND m.state NOT IN ('delivered', 'filed') AND m.due_at <= ? ORDER BY m.due_at LIMIT ?"""
@@ -136,7 +136,7 @@ def report(connection: sqlite3.Connection, attempted: Attempted) -> Reported:
         why["too_late"] = True
     what = "delivery.held" if a.state == DeliveryState.HELD else f"delivery.{a.outcome.kind}"
     now = to_microseconds(a.now)
-    write_changes(connection, [change_row(now, what, "relay", why, message=seq, delivery_id=a.delivery_id)])
+    write_change(connection, change_row(now, what, "relay", why, message=seq, delivery_id=a.delivery_id))
     return update_message(connection, seq)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from supportrelay.core.envelope import Envelope
 from supportrelay.core.ports import Accepted
-from supportrelay.edge.store.changes import change_row, write_changes
+from supportrelay.edge.store.changes import change_row, write_change
 from supportrelay.edge.store.rows import clean_text, pack_paths, pack_peer, to_microseconds, unpack_envelope
 
 __all__ = ["Claimed", "accept", "claim_messages", "content", "has_due_messages", "hold_message"]
@@ -66,7 +66,7 @@ def accept(connection: sqlite3.Connection, message: Accepted, holder: str | None
     seq = cursor.lastrowid
     connection.execute(_INSERT_CONTENT, (seq, None if file else message.octets, file))
     why = {"size_octets": len(message.octets), "ip": envelope.peer.ip}
-    write_changes(connection, [change_row(at, "message.accepted", "relay", why, message=seq)])
+    write_change(connection, change_row(at, "message.accepted", "relay", why, message=seq))
 
 
 def has_due_messages(connection: sqlite3.Connection, now: int) -> bool:
@@ -116,4 +116,4 @@ def hold_message(connection: sqlite3.Connection, queue_id: str, why: str, now: i
         "WHERE message = ? AND state IN ('due', 'deferred')",
         row,
     )
-    write_changes(connection, [change_row(now, "message.held", "relay", {"why": why}, message=row[0])])
+    write_change(connection, change_row(now, "message.held", "relay", {"why": why}, message=row[0]))

@@ -21,25 +21,24 @@ KINDS = {"anchor": ANCHOR, "seen": SEEN, "generated": GENERATED}
 _IDS_A_MAIL = 64
 _MERGES_FOLLOWED = 20
 
-# Eight hits of one step suffice (LIMIT below); a stranger may name one id in any number of mails.
+# Of one step; a stranger may name one id in any number of mails.
+_HITS_A_STEP = 8
+_ARRIVAL = "SELECT message FROM arrivals WHERE duplicate_key = ?"
 _FIRST_ARRIVAL = """
-SELECT a.message, m.queue_id, c.ticket_id FROM arrivals a
-JOIN messages m ON m.seq = a.message LEFT JOIN conversations c ON c.id = m.conversation_id
-WHERE a.duplicate_key = ?"""
+SELECT m.seq, m.queue_id, c.ticket_id FROM messages m LEFT JOIN conversations c ON c.id = m.conversation_id
+WHERE m.seq = ?"""
 
 _COPIES_OF_ARRIVALS = """
 SELECT id, recipient_key FROM deliveries WHERE state NOT IN ('failed', 'dropped') AND message IN
 (SELECT ?1 UNION ALL SELECT seq FROM messages WHERE first_arrival = ?1) ORDER BY id"""
 
-_BY_MESSAGE_ID = """
-SELECT k.kind, k.conversation_id, t.id, t.version, t.stage, t.merged_into FROM known_ids k
-JOIN conversations c ON c.id = k.conversation_id JOIN tickets t ON t.id = c.ticket_id
-WHERE k.message_id = ? ORDER BY k.kind DESC, k.conversation_id DESC LIMIT 8"""
-
-_BY_THREAD_ROOT = """
-SELECT 1, r.conversation_id, t.id, t.version, t.stage, t.merged_into FROM thread_roots r
-JOIN conversations c ON c.id = r.conversation_id JOIN tickets t ON t.id = c.ticket_id
-WHERE r.root = ? ORDER BY r.conversation_id DESC LIMIT 8"""
+# Most ids are unknown: asked alone they cost one search, with joins and an order five times that.
+_IDS = """
+SELECT kind, conversation_id FROM known_ids WHERE message_id = ? ORDER BY conversation_id DESC LIMIT 32"""
+_ROOTS = "SELECT 1, conversation_id FROM thread_roots WHERE root = ? ORDER BY conversation_id DESC LIMIT 32"
+_BY_CONVERSATION = """
+SELECT t.id, t.version, t.stage, t.merged_into FROM conversations c JOIN tickets t ON t.id = c.ticket_id
+WHERE c.id = ?"""
 
 _BY_NUMBER = "SELECT 1, NULL, t.id, t.version, t.stage, t.merged_into FROM tickets t WHERE t.id = ?"
 
@@ -59,6 +58,10 @@ _VIEW = """
 SELECT id, version, stage, address, subject_key, customer, customer_domain, company_id, company_name, deal_id,
 deal_name, created_at, updated_at, closed_at, last_customer_mail_at, customer_message_ids, moved_by_person_at,
 last_had_support_in_cc FROM tickets WHERE id = ?"""
+
+
+# kind, conversation (None: any of the ticket), ticket, version, stage, merged_into
+_Row = tuple[int, int | None, int, int, str, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +90,9 @@ def find(connection: sqlite3.Connection, where_from: WhereFrom) -> Found:
     """Look everything up; a few selects by key."""
     first, duplicate_of, duplicate_ticket, copies = 0, "", None, []
     if where_from.duplicate_key:
-        row = connection.execute(_FIRST_ARRIVAL, (where_from.duplicate_key,)).fetchone()
+        row = connection.execute(_ARRIVAL, (where_from.duplicate_key,)).fetchone()
         if row is not None:
-            first, duplicate_of, duplicate_ticket = row
+            first, duplicate_of, duplicate_ticket = connection.execute(_FIRST_ARRIVAL, row).fetchone()
             copies = connection.execute(_COPIES_OF_ARRIVALS, (first,)).fetchall()
     pointers = tuple(_pointers(connection, where_from))
     known = [f"{p.by}:{p.ticket_id}:{p.conversation_id}:{p.version}:{p.is_anchor:d}" for p in pointers]
@@ -177,19 +180,30 @@ def _pointers(connection: sqlite3.Connection, where_from: WhereFrom) -> list[_Po
             if message_id in asked or len(asked) > _IDS_A_MAIL:
                 continue
             asked.add(message_id)
-            rows = connection.execute(_BY_MESSAGE_ID, (clean_text(message_id),)).fetchall()
+            named = connection.execute(_IDS, (clean_text(message_id),)).fetchall()
+            if not named:
+                continue
             if message_id == where_from.message_id:
                 # Its own id: only as an anchor, set by an answer that came first. Seen would be a sender that uses
                 # one id for many mails.
-                rows = [row for row in rows if row[0] == ANCHOR]
-            if rows:
-                _add(connection, found, by, rows, where_from.subject)
+                named = [one for one in named if one[0] == ANCHOR]
+            _add(connection, found, by, _with_tickets(connection, named), where_from.subject)
     if where_from.thread_index:
-        rows = connection.execute(_BY_THREAD_ROOT, (where_from.thread_index,)).fetchall()
-        _add(connection, found, HitBy.THREAD_INDEX, rows, where_from.subject)
+        named = connection.execute(_ROOTS, (where_from.thread_index,)).fetchall()
+        _add(connection, found, HitBy.THREAD_INDEX, _with_tickets(connection, named), where_from.subject)
     if where_from.customer:
         _add_by_customer(connection, found, where_from)
     return found
+
+
+def _with_tickets(connection: sqlite3.Connection, named: list[tuple[int, int]]) -> list[_Row]:
+    """The tickets of the best eight conversations: real ids before anchors, then the newest."""
+    named.sort(key=lambda one: one[0], reverse=True)
+    return [
+        (*one, *row)
+        for one in named[:_HITS_A_STEP]
+        if (row := connection.execute(_BY_CONVERSATION, (one[1],)).fetchone()) is not None
+    ]
 
 
 def _add_by_customer(connection: sqlite3.Connection, found: list[_Pointer], where_from: WhereFrom) -> None:
@@ -208,7 +222,7 @@ def _add(
     connection: sqlite3.Connection,
     found: list[_Pointer],
     by: HitBy,
-    rows: list[tuple[int, int | None, int, int, str, int | None]],
+    rows: list[_Row],
     subject: str,
     *,
     only_open: bool = False,

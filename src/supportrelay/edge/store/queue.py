@@ -14,7 +14,7 @@ from supportrelay.edge.store.rows import address_key, clean_text, rfc3339, unpac
 from supportrelay.edge.store.settle import insert_deliveries
 from supportrelay.edge.store.tickets import change_json, remove_ticket
 
-__all__ = ["drop", "hold", "queue_list", "queue_show", "release", "remove_message", "remove_probe", "retry", "trace"]
+__all__ = ["drop", "hold", "queue_list", "queue_show", "release", "remove_probe", "retry", "trace"]
 
 _FINISHED = {MessageState.DELIVERED, MessageState.FILED}
 # What `queue list` shows unasked: under way, or waiting for a person.
@@ -22,9 +22,10 @@ _UNFINISHED = tuple(state for state in MessageState if state not in {*_FINISHED,
 
 _COLUMNS = """
 SELECT m.seq, m.queue_id, m.state, m.reverse_path, m.forward_paths, m.message_id, m.subject, m.accepted_at,
-m.size_octets, m.direction, m.place, m.address_name, m.customer, m.due_at, m.holder, m.tries, c.ticket_id,
+m.size_octets, x.direction, x.place, x.address_name, x.customer, m.due_at, m.holder, m.tries, c.ticket_id,
 f.queue_id, m.peer, m.failover_at, m.released_by, m.is_smtputf8
-FROM messages m LEFT JOIN conversations c ON c.id = m.conversation_id LEFT JOIN messages f ON f.seq = m.first_arrival"""
+FROM messages m LEFT JOIN conversations c ON c.id = m.conversation_id LEFT JOIN messages f ON f.seq = m.first_arrival
+LEFT JOIN decisions x ON x.message = m.seq"""
 _DELIVERIES = """
 SELECT id, recipient, kind, state, attempts, due_at, last_reply, holder, why, begun_at, new_message_id
 FROM deliveries WHERE message = ? ORDER BY id"""
@@ -194,45 +195,27 @@ def drop(connection: sqlite3.Connection, name: str, recipient: str | None, who: 
     return {"queue_id": queue_id, "count": count}
 
 
-def remove_message(connection: sqlite3.Connection, queue_id: str) -> str | None:
-    """Delete a probe without a trace; the file of its content, "" without one, None when there is no such message."""
-    row = connection.execute("SELECT seq FROM messages WHERE queue_id = ?", (queue_id,)).fetchone()
-    if row is None:
-        return None
-    file = connection.execute("SELECT file FROM contents WHERE message = ?", row).fetchone()
-    connection.execute("UPDATE messages SET first_arrival = NULL WHERE first_arrival = ?", row)
-    for sql in (
-        "DELETE FROM changes WHERE message = ?",
-        "DELETE FROM deliveries WHERE message = ?",
-        "DELETE FROM decisions WHERE message = ?",
-        "DELETE FROM arrivals WHERE message = ?",
-        "DELETE FROM contents WHERE message = ?",
-        "DELETE FROM messages WHERE seq = ?",
-    ):
-        connection.execute(sql, row)
-    return file[0] or "" if file else ""
+def remove_probe(connection: sqlite3.Connection, queue_id: str, who: str, now: int) -> int | None:
+    """Delete the ticket that a probe made, when no other mail has joined it; its number, None without.
 
-
-def remove_probe(connection: sqlite3.Connection, queue_id: str, who: str, now: int) -> tuple[int | None, str]:
-    """``(number of the ticket that went with it, file of its content)``.
+    The probe's message and deliveries stay: their ids stand in tokens of mail that is still out there.
 
     Raises:
         InputError: No such message.
     """
     row = connection.execute(
-        "SELECT c.ticket_id, (SELECT count(*) FROM messages o JOIN conversations p ON p.id = o.conversation_id "
+        "SELECT m.seq, c.ticket_id, (SELECT count(*) FROM messages o JOIN conversations p ON p.id = o.conversation_id "
         "WHERE p.ticket_id = c.ticket_id) FROM messages m LEFT JOIN conversations c ON c.id = m.conversation_id "
         "WHERE m.queue_id = ?",
         (queue_id,),
     ).fetchone()
     if row is None:
         raise InputError(f"no message {queue_id!r}")
-    ticket = row[0] if row[0] is not None and row[1] == 1 else None
+    ticket: int | None = row[1] if row[1] is not None and row[2] == 1 else None
     if ticket is not None:
         remove_ticket(connection, ticket)
-    file = remove_message(connection, queue_id)
-    write_changes(connection, [change_row(now, "probe.removed", who, {"queue_id": queue_id})])
-    return ticket, file or ""
+    write_changes(connection, [change_row(now, "probe.removed", who, {"ticket": ticket}, message=row[0])])
+    return ticket
 
 
 def _update_if_decided(connection: sqlite3.Connection, seq: int) -> None:
@@ -287,9 +270,9 @@ def _message(connection: sqlite3.Connection, row: Any) -> dict[str, Any]:
         "subject": row[6],
         "accepted_at": rfc3339(row[7]),
         "size_octets": row[8],
-        "direction": row[9],
-        "support_in": row[10],
-        "address": row[11],
+        "direction": row[9] or "",
+        "support_in": row[10] or "",
+        "address": row[11] or "",
         "customer": row[12] or None,
         "due_at": rfc3339(row[13]) if row[2] in {"accepted", "waiting"} and row[14] is None else None,
         "ticket": None if row[16] is None else ticket_label(row[16]),

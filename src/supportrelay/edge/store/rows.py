@@ -1,8 +1,9 @@
 """How values stand in the database: times, clean text, JSON, envelopes."""
 
 import json
+import json.encoder
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -68,8 +69,17 @@ def _other(value: object) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be kept as JSON")
 
 
-# Made once: json.dumps with separators builds a new encoder at every call.
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_other).encode
+def _encoder() -> Callable[[object], str]:
+    """An encoder that is made once; json's own builds a new one at every call, which costs more than small texts do."""
+    plain = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_other)
+    make, quote = getattr(json.encoder, "c_make_encoder", None), getattr(json.encoder, "c_encode_basestring", None)
+    if make is None or quote is None:  # not CPython
+        return plain.encode
+    pieces = make(None, _other, quote, None, ":", ",", False, False, True)
+    return lambda value: "".join(pieces(value, 0))
+
+
+_encode = _encoder()
 
 
 def pack_json(value: object) -> str:

@@ -33,10 +33,8 @@ CREATE TABLE messages (
   accepted_at     INTEGER NOT NULL,
   first_wait_at   INTEGER,
   failover_at     INTEGER,
-  conversation_id INTEGER REFERENCES conversations (id),
-  first_arrival   INTEGER REFERENCES messages (seq),
-  is_inbound      INTEGER NOT NULL DEFAULT 0,
-  sent_at         INTEGER,
+  conversation_id INTEGER,  -- these two are no foreign keys: checking them is a third of the cost of settling
+  first_arrival   INTEGER,
   size_octets     INTEGER NOT NULL,
   is_smtputf8     INTEGER NOT NULL,
   message_id      TEXT NOT NULL,
@@ -44,10 +42,6 @@ CREATE TABLE messages (
   reverse_path    TEXT NOT NULL,
   forward_paths   TEXT NOT NULL,
   peer            TEXT NOT NULL,
-  direction       TEXT NOT NULL DEFAULT '',
-  place           TEXT NOT NULL DEFAULT '',
-  address_name    TEXT NOT NULL DEFAULT '',
-  customer        TEXT NOT NULL DEFAULT '',
   released_by     TEXT NOT NULL DEFAULT ''
 );
 -- Everything that is not finished; claims, the queue list and the search for unread mail all walk this one index.
@@ -63,11 +57,17 @@ CREATE TABLE contents (
   file    TEXT
 );
 
--- Written once, apart from messages so that those rows stay small.
+-- What was decided; apart from messages, whose rows are rewritten with every state.
 CREATE TABLE decisions (
-  message   INTEGER PRIMARY KEY REFERENCES messages (seq),
-  decision  TEXT NOT NULL,
-  copy_plan TEXT
+  message      INTEGER PRIMARY KEY REFERENCES messages (seq),
+  is_inbound   INTEGER NOT NULL,
+  sent_at      INTEGER NOT NULL,
+  direction    TEXT NOT NULL,
+  place        TEXT NOT NULL,
+  address_name TEXT NOT NULL,
+  customer     TEXT NOT NULL,
+  copy_plan    TEXT,
+  decision     TEXT NOT NULL
 );
 
 -- First arrival of each mail (core.duplicate).
@@ -77,10 +77,10 @@ CREATE TABLE arrivals (
 ) WITHOUT ROWID;
 CREATE INDEX arrivals_by_message ON arrivals (message);
 
--- One row for each copy. `attempts` and `begun_at` are written before the attempt is made; how it ended stands in changes.
+-- One row for each copy, never deleted: ids stand in tokens and must not come again. `attempts` and `begun_at` are written before the attempt is made; how it ended stands in changes.
 -- due_at: when it may be claimed; while `holder` has the lease, the end of that lease.
 CREATE TABLE deliveries (
-  id             INTEGER PRIMARY KEY AUTOINCREMENT,
+  id             INTEGER PRIMARY KEY,
   message        INTEGER NOT NULL REFERENCES messages (seq),
   state          TEXT NOT NULL,
   due_at         INTEGER,
@@ -132,7 +132,7 @@ CREATE INDEX tickets_by_target ON tickets (merged_into) WHERE merged_into IS NOT
 
 -- What hangs together by its ids; a ticket that others were merged into has several.
 CREATE TABLE conversations (
-  id          INTEGER PRIMARY KEY AUTOINCREMENT,
+  id          INTEGER PRIMARY KEY,
   ticket_id   INTEGER NOT NULL REFERENCES tickets (id),
   subject_key TEXT NOT NULL
 );

@@ -18,9 +18,10 @@ _PARTICIPANTS_A_MAIL = 200
 _MESSAGE = "SELECT seq, state, holder, accepted_at, message_id FROM messages WHERE queue_id = ?"
 _UPDATE_MESSAGE = """
 UPDATE messages SET state = ?, due_at = ?, holder = NULL, tries = 0, first_wait_at = ?, conversation_id = ?,
-first_arrival = ?, is_inbound = ?, sent_at = ?, direction = ?, place = ?, address_name = ?, customer = ?
-WHERE seq = ?"""
-_DECISION = "INSERT OR REPLACE INTO decisions (message, decision, copy_plan) VALUES (?, ?, ?)"
+first_arrival = ? WHERE seq = ?"""
+_DECISION = """
+INSERT OR REPLACE INTO decisions (message, is_inbound, sent_at, direction, place, address_name, customer, copy_plan,
+decision) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _ARRIVAL = "INSERT OR IGNORE INTO arrivals (duplicate_key, message) VALUES (?, ?)"
 _DELIVERY = """
 INSERT INTO deliveries (message, state, due_at, holder, attempts, begun_at, kind, recipient, recipient_key, why,
@@ -248,24 +249,21 @@ def _write_message(
     if s.state == MessageState.WAITING:
         row = connection.execute("SELECT first_wait_at FROM messages WHERE seq = ?", (seq,)).fetchone()
         first_wait_at = now if row[0] is None else row[0]
+    connection.execute(_UPDATE_MESSAGE, (s.state, due_at, first_wait_at, conversation_id, first, seq))
     connection.execute(
-        _UPDATE_MESSAGE,
+        _DECISION,
         (
-            s.state,
-            due_at,
-            first_wait_at,
-            conversation_id,
-            first,
+            seq,
             s.is_inbound,
             sent_at,
             s.direction,
             s.place,
             s.address_name,
             clean_text(s.customer),
-            seq,
+            None if s.copy_plan is None else pack_json(s.copy_plan),
+            pack_json(s.decision),
         ),
     )
-    connection.execute(_DECISION, (seq, pack_json(s.decision), None if s.copy_plan is None else pack_json(s.copy_plan)))
 
 
 def _write_settled_changes(

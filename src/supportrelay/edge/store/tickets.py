@@ -21,8 +21,9 @@ _CHANGE = """
 SELECT x.at, x.what, x.who, x.why, m.queue_id, x.ticket_id, x.delivery_id, x.id FROM changes x
 LEFT JOIN messages m ON m.seq = x.message"""
 _MESSAGES = """
-SELECT m.queue_id, m.state, m.accepted_at, m.direction, m.place, m.reverse_path, m.message_id, m.subject, m.is_inbound,
-m.conversation_id, m.first_arrival, m.size_octets FROM messages m WHERE m.conversation_id = ? ORDER BY m.seq"""
+SELECT m.queue_id, m.state, m.accepted_at, x.direction, x.place, m.reverse_path, m.message_id, m.subject, x.is_inbound,
+m.conversation_id, m.first_arrival, m.size_octets FROM messages m LEFT JOIN decisions x ON x.message = m.seq
+WHERE m.conversation_id = ? ORDER BY m.seq"""
 _MAIL_STATE = """
 SELECT last_customer_mail_at, last_had_support_in_cc, customer_message_ids, last_mail_at FROM tickets WHERE id = ?"""
 _CUSTOMER_IDS_KEPT = 50

@@ -13,7 +13,6 @@ from supportrelay.core.mailbox import comparing_form
 from supportrelay.core.ticket import Stage, parse_stage
 from supportrelay.edge.store import directory, leases, queue, tickets
 from supportrelay.edge.store.changes import change_row, write_changes
-from supportrelay.edge.store.contents import ContentFiles
 from supportrelay.edge.store.database import as_failure, connect
 from supportrelay.edge.store.directory_import import import_companies
 from supportrelay.edge.store.rows import rfc3339, to_microseconds
@@ -36,7 +35,6 @@ class StoreViews:
     """Mixin of `SqliteStore`. Lists are read on a thread, each in one transaction: they may be long."""
 
     path: Path
-    _contents: ContentFiles
 
     async def write(self, command: Command[T], *, slow: bool = False) -> T:
         """`SqliteStore.write`."""
@@ -92,25 +90,13 @@ class StoreViews:
         """Lives of the messages with this queue id or Message-ID."""
         return await self._list(lambda c: queue.trace(c, name))
 
-    async def remove_message(self, queue_id: str) -> bool:
-        """Delete a probe; False when there is no such message."""
-        file = await self.write(lambda c: queue.remove_message(c, queue_id))
-        if file:
-            await asyncio.to_thread(self._contents.remove, file)
-        return file is not None
-
     async def remove_probe(self, queue_id: str, who: str, now: datetime) -> int | None:
-        """Delete a probe with the ticket that it made; that ticket's number, None without.
-
-        A ticket that other mail has joined stays.
+        """Delete the ticket that a probe made; its number, None when it had none of its own.
 
         Raises:
             InputError: No such message.
         """
-        ticket, file = await self.write(lambda c: queue.remove_probe(c, queue_id, who, to_microseconds(now)), slow=True)
-        if file:
-            await asyncio.to_thread(self._contents.remove, file)
-        return ticket
+        return await self.write(lambda c: queue.remove_probe(c, queue_id, who, to_microseconds(now)), slow=True)
 
     async def work_left(self, now: datetime) -> dict[str, int]:
         """Counts of due and running work (`leases.work_left`); empty when none is left."""
