@@ -39,15 +39,16 @@ _PAST = (
     INSERT INTO conversations (id, ticket_id, subject_key)
     SELECT :first + n, :first + n, 'question ' || n || ' about an order' FROM past""",
     """
-    INSERT INTO messages (seq, queue_id, state, accepted_at, conversation_id, is_inbound, sent_at, size_octets,
-      is_smtputf8, message_id, subject, reverse_path, forward_paths, peer, direction, place, address_name, customer)
-    SELECT :first + n, 'past' || n, 'delivered', at, :first + n, 1, at, 4500, 0, '<past' || n || '@' || domain || '>',
-      'Question ' || n || ' about an order', customer, '["support@desk.test"]', :peer, 'inbound', 'to', 'desk', customer
-    FROM past""",
+    INSERT INTO messages (seq, queue_id, state, accepted_at, conversation_id, size_octets, is_smtputf8, message_id,
+      subject, reverse_path, forward_paths, peer)
+    SELECT :first + n, 'past' || n, 'delivered', at, :first + n, 4500, 0, '<past' || n || '@' || domain || '>',
+      'Question ' || n || ' about an order', customer, '["support@desk.test"]', :peer FROM past""",
     "INSERT INTO known_ids SELECT '<past' || n || '@' || domain || '>', :first + n, 1 FROM past",
     "INSERT INTO participants SELECT :first + n, customer FROM past",
     "INSERT INTO arrivals SELECT hex(n * 2654435761 % 4294967296) || 'past' || n, :first + n FROM past",
-    "INSERT INTO decisions (message, decision, copy_plan) SELECT :first + n, '{}', NULL FROM past",
+    """
+    INSERT INTO decisions (message, is_inbound, sent_at, direction, place, address_name, customer, copy_plan, decision)
+    SELECT :first + n, 1, at, 'inbound', 'to', 'desk', customer, NULL, '{}' FROM past""",
     """
     INSERT INTO changes (at, what, who, message, ticket_id, why)
     SELECT at, 'message.accepted', 'relay', :first + n, NULL, '{"size_octets":4500,"ip":"192.0.2.7"}' FROM past""",
