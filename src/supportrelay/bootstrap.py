@@ -7,7 +7,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from supportrelay.core.envelope import Envelope, Role
 from supportrelay.core.errors import ConfigError, InputError
 from supportrelay.core.ports import Courier, Lease
 from supportrelay.core.rule_examples import check_examples
+from supportrelay.core.value import value_class
 from supportrelay.edge.crm.builtin import BuiltinDirectory
 from supportrelay.edge.domains import PublicDomains
 from supportrelay.edge.outbox import OutboxCourier
@@ -63,7 +64,7 @@ def prepare_store(config: Config) -> str:
     return asyncio.run(prepare())
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class BoundListener:
     """A bound socket and what it is for."""
 

@@ -119,5 +119,11 @@ async def accept_and_settle(store: Any, settlement: Settlement, *, mail: Accepte
     return settled
 
 
+def number_of(settled: Settled) -> int:
+    """The ticket's number."""
+    assert settled.ticket_id is not None
+    return settled.ticket_id
+
+
 def delivery_ids(settled: Settled) -> Sequence[int]:
     return [delivery.delivery_id for delivery in settled.deliveries]

@@ -1,6 +1,7 @@
 """The store's contract: custody, claims and leases of messages."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -153,7 +154,7 @@ async def test_a_waiting_message_is_due_at_its_time_and_remembers_since_when_it_
 
 async def test_a_message_that_waits_is_no_duplicate_of_itself(store: SqliteStore) -> None:
     where_from = WhereFrom(duplicate_key="k1")
-    known = {"where_from": where_from, "fingerprint": (await store.gather(where_from)).fingerprint}
+    known: dict[str, Any] = {"where_from": where_from, "fingerprint": (await store.gather(where_from)).fingerprint}
     await accept_and_settle(
         store, a_settlement("q1", state=MessageState.WAITING, deliveries=(), due_at=after(5), **known)
     )

@@ -18,6 +18,7 @@ from contracts.store_samples import (
     an_opening_settlement,
     delivery_ids,
     from_ids,
+    number_of,
 )
 from supportrelay.core.delivery import DeliveryState, MessageState
 from supportrelay.core.errors import InputError
@@ -182,7 +183,7 @@ async def test_the_subject_step_finds_nothing_of(
     store: SqliteStore, known: dict[str, Any], asked: dict[str, Any]
 ) -> None:
     await accept_and_settle(store, an_opening_settlement("q1", opening=an_opening(**known)))
-    usual = {"customer": "ann@acme.example", "subject": "printer on fire", "subject_since": after(0)}
+    usual: dict[str, Any] = {"customer": "ann@acme.example", "subject": "printer on fire", "subject_since": after(0)}
 
     assert await hits(store, WhereFrom(**(usual | {"address": "support"} | asked))) == []
 
@@ -215,7 +216,7 @@ async def test_a_person_who_moves_a_ticket_changes_the_ground_of_a_decision(stor
     opened = await accept_and_settle(store, an_opening_settlement("q1"))
     where_from = from_ids("<q1@acme.example>")
     before = await store.gather(where_from)
-    await store.ticket_move(opened.ticket_id, "対応中", "person:kim", after(5))
+    await store.ticket_move(number_of(opened), "対応中", "person:kim", after(5))
 
     gathered = await store.gather(where_from)
 
@@ -245,7 +246,8 @@ async def test_the_same_mail_is_known_with_its_ticket_and_who_has_it(store: Sqli
 
     gathered = await store.gather(where_from)
     assert settled.ticket_id == first.ticket_id
-    assert (gathered.duplicate_of, gathered.duplicate_has) == ("q1", {"a@x.test", "b@x.test"})
+    assert gathered.duplicate_of == "q1"
+    assert gathered.duplicate_has == {"a@x.test", "b@x.test"}
     (ticket,) = await store.tickets_list()
     assert ticket["messages"] == 1
 
@@ -288,7 +290,7 @@ async def test_merging_brings_conversations_and_later_mail_to_the_target(store: 
         an_opening_settlement("q2", opening=an_opening(customer="bob@acme.example"), participants=("bob@x",)),
         mail=a_mail("q2", at=1),
     )
-    await store.tickets_merge(source.ticket_id, f"SR-{target.ticket_id}", "person:kim", after(9))
+    await store.tickets_merge(number_of(source), f"SR-{target.ticket_id}", "person:kim", after(9))
 
     (by_id,) = (await store.gather(from_ids("<q1@acme.example>"))).hits
     by_token = await hits(store, WhereFrom(token_ticket=source.ticket_id))
@@ -311,7 +313,7 @@ async def test_merging_brings_conversations_and_later_mail_to_the_target(store: 
 
 
 async def test_merges_never_become_chains_and_refuse_nonsense(store: SqliteStore) -> None:
-    numbers = [(await accept_and_settle(store, an_opening_settlement(f"q{n}"))).ticket_id for n in range(30)]
+    numbers = [number_of(await accept_and_settle(store, an_opening_settlement(f"q{n}"))) for n in range(30)]
     for number, following in pairwise(numbers):
         await store.tickets_merge(number, following, "person:kim", after(9))
 
@@ -389,7 +391,7 @@ async def test_a_new_ticket_never_takes_the_number_of_a_removed_one(store: Sqlit
     await store.remove_probe("q1", "person:kim", after(9))
     second = await accept_and_settle(store, an_opening_settlement("q2"))
 
-    assert second.ticket_id > first.ticket_id
+    assert number_of(second) > number_of(first)
     assert delivery_ids(second)[0] > delivery_ids(first)[0]
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from contracts.store_samples import a_lease, a_mail, accept_and_settle, after, an_opening_settlement
 from supportrelay.core.errors import InputError, TransientFailure
-from supportrelay.edge.store import SqliteStore, StoreError, database, sqlite_path, writer
+from supportrelay.edge.store import SqliteStore, StoreError, checkpoint, database, sqlite_path, writer
+from supportrelay.edge.store.turn import Turn
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ async def test_a_database_locked_for_too_long_is_a_transient_failure_and_recover
     """RELIABILITY F11, F17: also when a frozen process has the turn; later commands go through once it lets go."""
     monkeypatch.setattr(writer, "_WAIT_S", 0.2)
     other = database.connect(store.path, read_only=False)
-    turn = writer.Turn(store.path)
+    turn = Turn(store.path)
     if what == "lock":
         other.execute("BEGIN IMMEDIATE")
     else:
@@ -204,7 +205,7 @@ async def test_closing_finishes_what_is_under_way(tmp_path: Path) -> None:
     await asyncio.sleep(0)
     await store.aclose()
 
-    assert [await one for one in accepting] == [None] * 5
+    assert all(one.done() and one.exception() is None for one in accepting)
     with pytest.raises(TransientFailure):
         await store.accept(a_mail("late"), None)
 
@@ -212,8 +213,8 @@ async def test_closing_finishes_what_is_under_way(tmp_path: Path) -> None:
 async def test_the_write_ahead_log_does_not_grow_without_end(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "_WAL_PAGES_TO_RESTART", 200)
-    monkeypatch.setattr(writer, "_COMMANDS_BETWEEN_CHECKPOINTS", 20)
+    monkeypatch.setattr(checkpoint, "_WAL_PAGES_TO_RESTART", 200)
+    monkeypatch.setattr(checkpoint, "_COMMANDS_BETWEEN_CHECKPOINTS", 20)
     wal = store.path.with_name("relay.db-wal")
     sizes = []
     for number in range(600):
@@ -229,6 +230,19 @@ async def test_a_large_file_that_cannot_be_written_is_a_transient_failure(store:
     with pytest.raises(TransientFailure):
         await store.accept(a_mail("q1", octets=b"x" * 300_000), None)
     assert await store.claim_messages(after(1), a_lease(), 10) == []
+
+
+async def test_a_message_whose_content_is_lost_is_held_and_blocks_no_other(store: SqliteStore) -> None:
+    """RELIABILITY F13: the bad row is parked."""
+    await store.accept(a_mail("q1", octets=b"x" * 300_000), None)
+    await store.accept(a_mail("q2"), None)
+    for file in (store.path.parent / "contents").glob("*/*"):
+        file.unlink()
+
+    claimed = await store.claim_messages(after(1), a_lease(), 10)
+
+    assert [message.accepted.queue_id for message in claimed] == ["q2"]
+    assert [(m["queue_id"], m["state"]) for m in await store.queue_list(["held"])] == [("q1", "held")]
 
 
 async def test_no_hot_query_scans_a_table(store: SqliteStore) -> None:
@@ -309,7 +323,7 @@ async def test_a_frozen_process_with_the_turn_does_not_keep_us_from_closing(
 ) -> None:
     monkeypatch.setattr(writer, "_WAIT_S", 0.2)
     store = SqliteStore(tmp_path / "relay.db", create=True)
-    turn = writer.Turn(store.path)
+    turn = Turn(store.path)
     turn.take()
     accepting = asyncio.ensure_future(store.accept(a_mail("q1"), None))
     await asyncio.sleep(0)

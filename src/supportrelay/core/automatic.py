@@ -12,12 +12,12 @@ RULES 2B, each for a reason:
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from supportrelay.core.envelope import Envelope
 from supportrelay.core.facts import Facts
 from supportrelay.core.reason import Reason
+from supportrelay.core.value import value_class
 
 __all__ = ["RULE_WORDS", "Automatic", "AutomaticKind", "classify_automatic", "rule_word"]
 
@@ -46,7 +46,7 @@ class AutomaticKind(StrEnum):
         return self in {AutomaticKind.HUMAN, AutomaticKind.LIST}
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Automatic:
     """The class of a mail.
 

@@ -1,7 +1,6 @@
 """Where the banner stands in a mail: before its text where that may be edited, else in a part of its own (DESIGN 3)."""
 
 import re
-from dataclasses import dataclass
 
 from supportrelay.core.banner_text import Banner, BannerValues
 from supportrelay.core.headers import split_headers
@@ -9,6 +8,7 @@ from supportrelay.core.long_lines import shorten_fields, shorten_parts
 from supportrelay.core.mime import MimeError, Part, part_octets, read_parts, walk
 from supportrelay.core.part_edit import CannotEdit, edit_html, edit_text
 from supportrelay.core.splice import Edit, first_long_line, normalise_line_ends, splice
+from supportrelay.core.value import value_class
 from supportrelay.core.wrap import attach_original, wrap_entity
 
 __all__ = ["Banner", "BannerValues", "BodyPlan", "plan_body", "put_banner", "shorten_lines"]
@@ -25,7 +25,7 @@ _CONTAINERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class BodyPlan:
     """How a mail's body is changed.
 
@@ -40,7 +40,7 @@ class BodyPlan:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Bodies:
     """The parts that are a mail's text; ``nature`` says why they may not be edited, "" when they may."""
 

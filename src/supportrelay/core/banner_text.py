@@ -2,7 +2,8 @@
 
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from supportrelay.core.value import value_class
 
 __all__ = ["Banner", "BannerValues", "clean_line", "shorten_people"]
 
@@ -11,7 +12,7 @@ _MAX_PEOPLE = 10
 _MAX_LINE_CHARACTERS = 240  # with the words around it a line stays under 998 octets in any charset
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Banner:
     """A rendered notice.
 
@@ -24,7 +25,7 @@ class Banner:
     html: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class BannerValues:
     """What a banner may say. It may end up quoted before a customer: nothing a customer may not read (DESIGN 3).
 

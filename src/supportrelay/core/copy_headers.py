@@ -2,7 +2,6 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import lru_cache
 
 from supportrelay.core.decision import CopyPlan
@@ -13,6 +12,7 @@ from supportrelay.core.mailbox import Mailbox, parse_mailboxes, print_mailbox
 from supportrelay.core.settings import SupportAddress
 from supportrelay.core.splice import Edit
 from supportrelay.core.ticket import ticket_label
+from supportrelay.core.value import value_class
 
 __all__ = ["CopyContext", "copy_header", "plain_field", "sender_name"]
 
@@ -47,7 +47,7 @@ _SUPPRESS = "x-auto-response-suppress"
 _SUPPRESSED = ("OOF", "AutoReply")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CopyContext:
     """What a copy needs beside the plan; all of it made by us, none of it taken from the mail.
 

@@ -19,12 +19,13 @@ What a file does not name is None here and is left alone, also by ``--replace``;
 import csv
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from supportrelay.core.directory import DealState
 from supportrelay.core.errors import AddressError, InputError
 from supportrelay.core.mailbox import comparing_form
+from supportrelay.core.value import value_class
 
 __all__ = [
     "OWNERS_A_DEAL",
@@ -45,7 +46,7 @@ _COMPANY_KEYS = {"name", "domains", "contacts", "deals"}
 _DEAL_KEYS = {"name", "stage", "owners"}
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ContactEntry:
     """A contact. ``address`` in comparing form; ``details``: further values of the file, as they stand there."""
 
@@ -55,7 +56,7 @@ class ContactEntry:
     details: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DealEntry:
     """A deal. ``state`` None: not named (a new deal is open). ``owners``: as written, in order, at most four."""
 
@@ -64,7 +65,7 @@ class DealEntry:
     owners: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CompanyEntry:
     """A company. ``domains``: A-labels, lower case. ``where``: the place in the file, for messages about it."""
 
@@ -75,7 +76,7 @@ class CompanyEntry:
     where: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ImportPlan:
     """A whole file without mistakes."""
 

@@ -1,12 +1,13 @@
 """Decision: what shall happen to one message, with every reason; the vocabulary of ``explain`` and the trace."""
 
-from dataclasses import dataclass
+from dataclasses import fields
 from enum import StrEnum
 from typing import Any
 
 from supportrelay.core.delivery import DeliveryKind
 from supportrelay.core.reason import Reason
 from supportrelay.core.ticket import Stage, ticket_label
+from supportrelay.core.value import value_class
 
 __all__ = [
     "CopyPlan",
@@ -46,14 +47,14 @@ class Place(StrEnum):
 
 
 class Verdict(StrEnum):
-    """Is the sender who he says he is?"""
+    """Whether the sender is who he says he is."""
 
     PROVEN = "proven"
     UNPROVEN = "unproven"
     UNKNOWN = "unknown"  # could not be told now; treated like unproven, never punished
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Proof:
     """The verdict on the author's domain, and by what: ``trusted network``, ``gateway dmarc=pass`` ..."""
 
@@ -81,7 +82,7 @@ class Fallback(StrEnum):
     UNPROVEN_SENDER = "unproven_sender"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Recipient:
     """One person or list that gets a copy. ``address`` is as configured or as the CRM writes it."""
 
@@ -98,7 +99,7 @@ class TicketAction(StrEnum):
     JOIN = "join"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TicketPlan:
     """What happens to the ticket.
 
@@ -119,7 +120,7 @@ class TicketPlan:
     related_ticket_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CopyPlan:
     """How the copies of this message are written; kept with the message, so that a retry writes the same copy.
 
@@ -158,18 +159,21 @@ class CopyPlan:
 
     def to_json(self) -> dict[str, Any]:
         """The form kept in the store."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in _COPY_PLAN}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "CopyPlan":
         """The inverse of `to_json`; unknown names are left out, so that older rows stay readable."""
         known: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in stored.items() if k in cls.__slots__
+            k: tuple(v) if isinstance(v, list) else v for k, v in stored.items() if k in _COPY_PLAN
         }
         return cls(**known)
 
 
-@dataclass(frozen=True, slots=True)
+_COPY_PLAN = tuple(one.name for one in fields(CopyPlan))
+
+
+@value_class
 class Decision:
     """The whole decision on one message.
 

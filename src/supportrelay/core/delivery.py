@@ -1,8 +1,9 @@
 """Delivery, Attempt, Outcome: one message to one recipient; one try; what came of it."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from supportrelay.core.value import value_class
 
 __all__ = ["Cause", "DeliveryKind", "DeliveryState", "MessageState", "Outcome", "OutcomeKind", "Phase"]
 
@@ -74,7 +75,7 @@ class Cause(StrEnum):
     WEATHER = "weather"  # network, 4xx, anything unknown
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Outcome:
     """What came of one attempt.
 

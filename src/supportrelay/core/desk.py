@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 
 from supportrelay.core.decision import (
@@ -29,6 +29,7 @@ from supportrelay.core.sight import ForwardPaths, Sight
 from supportrelay.core.stages import StageChange, stage_by_mail
 from supportrelay.core.thread import Match
 from supportrelay.core.ticket import Stage, TicketView
+from supportrelay.core.value import value_class
 
 __all__ = ["Known", "decide"]
 
@@ -44,7 +45,7 @@ _REASON_CODES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Known:
     """Everything known about a mail when the decision is made.
 
@@ -259,7 +260,7 @@ def _passed_on_now(known: Known, direction: Direction) -> tuple[Recipient, ...]:
     return tuple(p for p in people if p.address.lower() not in known.gathered.duplicate_has)
 
 
-def _base(  # noqa: PLR0913  one place that fills a Decision
+def _base(
     known: Known,
     direction: Direction,
     *,

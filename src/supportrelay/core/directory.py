@@ -1,8 +1,10 @@
 """What a CRM tells about a customer: companies, deals, owners."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
+
+from supportrelay.core.value import value_class
 
 __all__ = ["Company", "Deal", "DealState", "DirectoryAnswer", "MatchedBy"]
 
@@ -25,7 +27,7 @@ class MatchedBy(StrEnum):
     NOTHING = "nothing"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Deal:
     """A deal and who owns it.
 
@@ -47,7 +49,7 @@ class Deal:
     owners_gone: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Company:
     """A company with all its deals, whatever their state."""
 
@@ -56,7 +58,7 @@ class Company:
     deals: tuple[Deal, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DirectoryAnswer:
     """The answer to 'whose customer is this?'. No companies: asked, and there is none.
 

@@ -1,7 +1,8 @@
 """Envelope: reverse-path, forward-paths, and the SMTP session they came in (RFC 5321 §2.3.1)."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from supportrelay.core.value import value_class
 
 __all__ = ["Envelope", "Peer", "Role"]
 
@@ -13,7 +14,7 @@ class Role(StrEnum):
     SUBMISSION = "submission"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Peer:
     """Who spoke to us.
 
@@ -36,7 +37,7 @@ class Peer:
     user: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Envelope:
     """One mail transaction.
 

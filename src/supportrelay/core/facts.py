@@ -1,14 +1,15 @@
 """Facts: the parsed view of a message on which decisions stand. The octets remain the truth."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from supportrelay.core.mailbox import Mailbox
+from supportrelay.core.value import value_class
 
 __all__ = ["Facts"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Facts:
     """What a message says about itself; decoded, bounded, never trusted for relaying octets.
 
@@ -25,9 +26,9 @@ class Facts:
         content_type: Lower case ``type/subtype`` of the whole message.
         content_parameters: Lower-case name -> value of that Content-Type.
         body_text: Decoded text of the first text body part (HTML reduced to text), at most 256 Ki characters.
-        own_text: ``body_text`` without quoted lines and what follows a quote head; tells whether a person wrote anything.
+        own_text: ``body_text`` without quoted lines and what follows a quote head: did a person write anything?
         attachments: File names of the attachments, decoded; "" for a nameless one.
-        is_calendar_answer: A text/calendar part with method=REPLY (or a COUNTER/REPLY content class).
+        is_calendar_answer: A text/calendar part with method=REPLY (or COUNTER).
         has_calendar_comment: That answer carries words of its own.
         forwarded_from: Author inside a forwarded mail (message/rfc822 or a forward head in the text), None without.
         is_forward_subject: The subject begins with a forward prefix.

@@ -6,15 +6,15 @@ never guesses: of an entry that can be read in two ways nothing is taken (CVE-20
 
 import ipaddress
 import re
-from dataclasses import dataclass
 
 from supportrelay.core.encoded_word import decode_words, encode_words, one_line
 from supportrelay.core.errors import AddressError
+from supportrelay.core.value import value_class
 
 __all__ = ["Mailbox", "comparing_form", "parse_mailboxes", "parse_path", "print_mailbox", "print_path", "split_detail"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Mailbox:
     """One mailbox.
 

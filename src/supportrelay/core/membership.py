@@ -1,14 +1,15 @@
 """Who is who: ours, staff or external (DESIGN 2, 'Words')."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from supportrelay.core.mailbox import Mailbox
 from supportrelay.core.settings import Desk, SupportAddress
+from supportrelay.core.value import value_class
 
 __all__ = ["Membership"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Membership:
     """The words of the desk as look-ups; made once for a configuration and a set of owners.
 

@@ -7,13 +7,14 @@ from `part_octets` by whoever needs it.
 import binascii
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import unquote_to_bytes
 
 from supportrelay.core.charset import decode_text
 from supportrelay.core.encoded_word import decode_words, one_line
 from supportrelay.core.errors import InputError
 from supportrelay.core.headers import HeaderBlock, HeaderField, raw_value, split_headers
+from supportrelay.core.value import value_class
 
 __all__ = [
     "MAX_DEPTH",
@@ -39,7 +40,7 @@ class MimeError(InputError):
     """The structure of a message cannot be relied on for editing (RULES 10.3); it is relayed as an attachment."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Part:
     """One MIME entity; the whole message is one too. Offsets are offsets into the whole message.
 

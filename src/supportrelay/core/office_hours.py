@@ -1,10 +1,10 @@
 """Office hours: ``Mon-Fri 09:00-18:00`` in a time zone, the condition ``hours`` of rules."""
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
 from supportrelay.core.errors import InputError
+from supportrelay.core.value import value_class
 
 __all__ = ["OfficeHours", "Span", "parse_spans"]
 
@@ -22,7 +22,7 @@ _FORM = re.compile(
 _MINUTES_A_DAY = 24 * 60
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Span:
     """A span of the week.
 
@@ -43,7 +43,7 @@ class Span:
         return (weekday in self.days and minute >= self.begin) or ((weekday - 1) % 7 in self.days and minute < self.end)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class OfficeHours:
     """Spans of the week on the clocks of a zone (summer time included)."""
 

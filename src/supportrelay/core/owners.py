@@ -1,18 +1,19 @@
 """Who owns the customer: the deal that counts, its owners who can be reached, else the reason for Allmember."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from supportrelay.core.decision import Fallback
 from supportrelay.core.directory import Company, Deal, DealState, DirectoryAnswer, MatchedBy
 from supportrelay.core.reason import Reason
+from supportrelay.core.value import value_class
 
 __all__ = ["MAX_OWNERS", "OwnerChoice", "choose_owners", "owners_of_deals"]
 
 MAX_OWNERS = 4
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class OwnerChoice:
     """Whose customer it is.
 
@@ -113,21 +114,19 @@ def _with_owners(
     is_ours: Callable[[str], bool],
     absent: Collection[str],
 ) -> OwnerChoice:
-    pairs = {
-        "companies": tuple((c.id, c.name) for c in companies),
-        "deals": tuple((d.id, d.name) for d in deals),
-    }
-    base = {
-        "company_id": ",".join(c.id for c in companies),
-        "company_name": companies[0].name,
-        "deal_id": ",".join(d.id for d in deals),
-        "deal_name": ", ".join(d.name for d in deals),
-    }
+    found = OwnerChoice(
+        company_id=",".join(c.id for c in companies),
+        company_name=companies[0].name,
+        deal_id=",".join(d.id for d in deals),
+        deal_name=", ".join(d.name for d in deals),
+        companies=tuple((c.id, c.name) for c in companies),
+        deals=tuple((d.id, d.name) for d in deals),
+    )
     if not deals:
         reasons.append(Reason.of("owners.no_deal", company=companies[0].name))
-        return OwnerChoice(**base, **pairs, fallback=Fallback.NO_DEAL, reasons=tuple(reasons))
-    reasons.append(Reason.of("owners.deal_chosen", deal=base["deal_name"], state=str(deals[0].state)))
-    owners: dict[str, str] = {}
+        return replace(found, fallback=Fallback.NO_DEAL, reasons=tuple(reasons))
+    reasons.append(Reason.of("owners.deal_chosen", deal=found.deal_name, state=str(deals[0].state)))
+    reachable_by_key: dict[str, str] = {}
     unreachable = sum(deal.owners_gone for deal in deals)
     for owner in (owner for deal in deals for owner in deal.owners):
         key = owner.lower()
@@ -138,12 +137,12 @@ def _with_owners(
             unreachable += 1
             reasons.append(Reason.of("owners.absent", owner=owner))
         else:
-            owners.setdefault(key, owner)
-    reachable = tuple(owners.values())[:MAX_OWNERS]
-    if len(owners) > MAX_OWNERS:
-        reasons.append(Reason.of("owners.cut_to_four", count=len(owners)))
+            reachable_by_key.setdefault(key, owner)
+    reachable = tuple(reachable_by_key.values())[:MAX_OWNERS]
+    if len(reachable_by_key) > MAX_OWNERS:
+        reasons.append(Reason.of("owners.cut_to_four", count=len(reachable_by_key)))
     if reachable:
-        return OwnerChoice(**base, **pairs, owners=reachable, reasons=tuple(reasons))
+        return replace(found, owners=reachable, reasons=tuple(reasons))
     fallback = Fallback.NO_REACHABLE_OWNER if unreachable else Fallback.NO_OWNER
-    reasons.append(Reason.of(f"owners.{fallback}", deal=base["deal_name"]))
-    return OwnerChoice(**base, **pairs, fallback=fallback, reasons=tuple(reasons))
+    reasons.append(Reason.of(f"owners.{fallback}", deal=found.deal_name))
+    return replace(found, fallback=fallback, reasons=tuple(reasons))

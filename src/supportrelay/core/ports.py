@@ -4,7 +4,7 @@ A store call is a whole command: values in, values out, one transaction, never o
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from supportrelay.core.envelope import Envelope
 from supportrelay.core.facts import Facts
 from supportrelay.core.mailbox import Mailbox
 from supportrelay.core.ticket import Hit, Stage
+from supportrelay.core.value import value_class
 
 __all__ = [
     "Accepted",
@@ -44,7 +45,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Lease:
     """The right to work on something until an instant.
 
@@ -57,7 +58,7 @@ class Lease:
     until: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Accepted:
     """A message we take custody of."""
 
@@ -69,12 +70,12 @@ class Accepted:
     subject: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Change:
     """A row of the ``changes`` record: what happened, to what, by whom, why.
 
     Attributes:
-        what: Event name of the closed list in docs/flow.md, e.g. ``ticket.moved``, ``message.decided``, ``delivery.delivered``.
+        what: Event name of the closed list in docs/flow.md: ``ticket.moved``, ``delivery.delivered`` ...
         who: ``relay``, ``mail:ADDRESS``, ``person:NAME`` (commands, board) or ``rule:NAME``.
         why: JSON values: from, to, reasons ...
     """
@@ -87,7 +88,7 @@ class Change:
     delivery_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class WhereFrom:
     """What to look up about one mail before deciding (`Store.gather`), and to look up again when committing.
 
@@ -117,7 +118,7 @@ class WhereFrom:
     message_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Gathered:
     """What the store knows about a mail.
 
@@ -136,7 +137,7 @@ class Gathered:
     fingerprint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TicketOpening:
     """A ticket to make."""
 
@@ -155,14 +156,14 @@ class TicketOpening:
     related_ticket_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TicketChange:
     """What a mail changes on the ticket it joins.
 
     Attributes:
         stage: New stage, None keeps it.
         owners: Owners as they are now, shown on the board.
-        deal_id: New deal when the old one is gone, None keeps it (with ``deal_name``, ``company_id``, ``company_name``).
+        deal_id: New deal when the old one is gone (with ``deal_name`` and the company), None keeps it.
         reason: Why the stage moved, for ``changes``.
     """
 
@@ -179,7 +180,7 @@ class TicketChange:
     priority: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class KnownId:
     """A Message-ID to remember for threading.
 
@@ -191,9 +192,9 @@ class KnownId:
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class NewDelivery:
-    """One copy to make. ``due_at`` None: it is begun in this same commit (its first attempt recorded, leased)."""
+    """One copy to make. ``due_at`` None: begun in this same commit (its first attempt recorded, leased)."""
 
     recipient: str
     kind: DeliveryKind
@@ -202,7 +203,7 @@ class NewDelivery:
     new_message_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Settlement:
     """Everything decided about one message; committed whole or not at all.
 
@@ -247,7 +248,7 @@ class Settlement:
     changes: tuple[Change, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class BegunDelivery:
     """A delivery of a settlement, as it stands in the store."""
 
@@ -258,7 +259,7 @@ class BegunDelivery:
     new_message_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Settled:
     """What `Store.settle` did. ``conflict``: the world had changed, or the lease was lost; nothing was written."""
 
@@ -268,7 +269,7 @@ class Settled:
     deliveries: tuple[BegunDelivery, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ClaimedMessage:
     """A message in ACCEPTED or WAITING whose lease we now hold.
 
@@ -283,7 +284,7 @@ class ClaimedMessage:
     released_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ClaimedDelivery:
     """A due delivery whose lease we now hold and whose new attempt is recorded.
 
@@ -304,7 +305,7 @@ class ClaimedDelivery:
     new_message_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Attempted:
     """The end of an attempt.
 
@@ -322,7 +323,7 @@ class Attempted:
     due_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Reported:
     """What `Store.report` left behind.
 
@@ -335,7 +336,7 @@ class Reported:
     nobody_got_it: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class WaitingMessage:
     """A message that nobody has got although it is older than ``failover_after``, or whose copies all failed."""
 
@@ -347,7 +348,7 @@ class WaitingMessage:
     all_failed: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DeliveryView:
     """A delivery by its id, for reports that name it."""
 
@@ -359,7 +360,7 @@ class DeliveryView:
     message_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SigningKey:
     """A secret made at first start and kept in the store. The newest signs, all verify."""
 

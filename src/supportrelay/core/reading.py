@@ -95,6 +95,11 @@ def read_facts(octets: bytes) -> Facts:
 # --- header fields
 
 
+# Structured fields hold no encoded words (RFC 2047 §5). Decoded, a sender's local part that a gateway copied into its
+# verdict could become a verdict of its own (RELIABILITY C51).
+_NEVER_WORDED = frozenset({"authentication-results", "arc-authentication-results", "received-spf"})
+
+
 def _read_fields(header: HeaderBlock) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """Decoded values of every field, and the undecoded ones of address fields (a name must not become an address)."""
     fields: dict[str, list[str]] = {}
@@ -106,7 +111,8 @@ def _read_fields(header: HeaderBlock) -> tuple[dict[str, list[str]], dict[str, l
         value = raw_value(field)
         if name in _ADDRESS_FIELDS:
             addresses.setdefault(name, []).append(value)
-        fields.setdefault(name, []).append(one_line(decode_words(value)) if "=?" in value else value)
+        is_worded = "=?" in value and name not in _NEVER_WORDED
+        fields.setdefault(name, []).append(one_line(decode_words(value)) if is_worded else value)
     return fields, addresses
 
 

@@ -1,11 +1,11 @@
 """Reason: why something was decided, as a code and its values; the catalogues turn it into a sentence."""
 
-from dataclasses import dataclass
+from supportrelay.core.value import value_class
 
 __all__ = ["Reason"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Reason:
     """One step of a decision.
 

@@ -1,7 +1,6 @@
 """Who gets a copy, who is left out, and what Reply-To says (DESIGN 2, last points; DESIGN 3)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from supportrelay.core.decision import Direction, Fallback, Recipient
 from supportrelay.core.delivery import DeliveryKind
@@ -12,13 +11,14 @@ from supportrelay.core.membership import Membership
 from supportrelay.core.reason import Reason
 from supportrelay.core.rules import RuleOutcome
 from supportrelay.core.sight import ForwardPaths, Sight
+from supportrelay.core.value import value_class
 
 __all__ = ["MAX_REPLY_TO", "Choice", "choose_recipients", "each_once", "passed_on", "reply_to"]
 
 MAX_REPLY_TO = 20
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Choice:
     """Who gets a copy.
 
@@ -90,9 +90,7 @@ def _kind(address: str, members: Membership, kind: DeliveryKind) -> DeliveryKind
     return kind if members.is_staff(mailbox) else DeliveryKind.AS_IS
 
 
-def _leave_out(
-    sight: Sight, facts: Facts, wanted: Sequence[Recipient], reasons: list[Reason]
-) -> list[Recipient]:
+def _leave_out(sight: Sight, facts: Facts, wanted: Sequence[Recipient], reasons: list[Reason]) -> list[Recipient]:
     """Take out the author and people who stand in To or Cc; an inbound mail is never left without a reader."""
     addressed = {mailbox.key for mailbox in (*facts.to, *facts.cc)}
     writers = {sight.author.key, sight.forwarded_by.key if sight.forwarded_by else ""} - {""}

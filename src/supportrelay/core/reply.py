@@ -4,7 +4,8 @@ The texts are for strangers: they say what to do, never what is inside (RELIABIL
 """
 
 import re
-from dataclasses import dataclass
+
+from supportrelay.core.value import value_class
 
 __all__ = [
     "ACCEPTED",
@@ -52,7 +53,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Reply:
     """One reply of ours.
 

@@ -4,18 +4,18 @@ Only structured reports are read here. The facts are found by searching the MIME
 """
 
 import re
-from dataclasses import dataclass
 
 from supportrelay.core.errors import AddressError
 from supportrelay.core.facts import Facts
 from supportrelay.core.headers import HeaderBlock, field_value, raw_value, split_headers
 from supportrelay.core.mailbox import Mailbox, parse_mailboxes, parse_path
 from supportrelay.core.mime import MAX_HEADER_OCTETS, MimeError, Part, part_octets, read_parts, walk
+from supportrelay.core.value import value_class
 
 __all__ = ["Report", "ReportedRecipient", "read_report"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ReportedRecipient:
     """What a report says about one recipient.
 
@@ -33,7 +33,7 @@ class ReportedRecipient:
     diagnostic: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Report:
     """A report.
 

@@ -17,7 +17,6 @@ Notes, for the trace (``code`` or ``code:detail``)::
 """
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from supportrelay.core.banner import Banner, plan_body, shorten_lines
@@ -30,12 +29,13 @@ from supportrelay.core.mime import MAX_HEADER_OCTETS, MimeError, read_parts
 from supportrelay.core.part_edit import CannotEdit
 from supportrelay.core.settings import SupportAddress
 from supportrelay.core.splice import Edit, first_long_line, normalise_line_ends, splice
+from supportrelay.core.value import value_class
 from supportrelay.core.wrap import attach_original
 
 __all__ = ["Copy", "CopyContext", "as_is_copy", "compose_copy", "received_line"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Copy:
     """A mail to send.
 
@@ -85,7 +85,7 @@ def compose_copy(
     return Copy(copy.octets, (*notes, *copy.notes))
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Composer:
     """The ways to write one copy, best first."""
 

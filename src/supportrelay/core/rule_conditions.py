@@ -5,7 +5,7 @@ and *yes* an `AnyOf` whatever else cannot be told.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from operator import attrgetter
 
@@ -15,6 +15,7 @@ from supportrelay.core.errors import InputError
 from supportrelay.core.office_hours import OfficeHours
 from supportrelay.core.rule_patterns import CompilePattern, PatternList
 from supportrelay.core.rule_subject import Folded, View
+from supportrelay.core.value import value_class
 
 __all__ = [
     "CONDITIONS",
@@ -60,7 +61,7 @@ Ask = Callable[[View], bool | None]
 """True, False, or None for *cannot tell*."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Test:
     """One condition; ``name`` is what the configuration calls it."""
 
@@ -80,7 +81,7 @@ class Test:
         return _NO
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Always:
     """A rule without conditions."""
 
@@ -89,7 +90,7 @@ class Always:
         return _YES
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AllOf:
     """Every part says yes. One *no* decides, even when another part cannot be told."""
 
@@ -107,7 +108,7 @@ class AllOf:
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AnyOf:
     """Some part says yes. One *yes* decides, even when another part cannot be told."""
 
@@ -125,7 +126,7 @@ class AnyOf:
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Negation:
     """The part says no. What cannot be told cannot be told the other way round either."""
 

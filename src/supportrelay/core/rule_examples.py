@@ -30,16 +30,17 @@ the example must match.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, Protocol
 
 from supportrelay.core.errors import RelayError
+from supportrelay.core.value import value_class
 
 __all__ = ["EXPECTABLE", "Example", "Given", "check_examples"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Given:
     """What the example takes for known; None: not said.
 
@@ -56,7 +57,7 @@ class Given:
     at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Example:
     """One example of a rule.
 

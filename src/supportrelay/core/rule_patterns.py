@@ -6,9 +6,9 @@ to search for hours by whoever writes the mail (RELIABILITY, catastrophic backtr
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from supportrelay.core.errors import InputError
+from supportrelay.core.value import value_class
 
 __all__ = ["CompilePattern", "Glob", "Matcher", "PatternList", "parse_pattern"]
 
@@ -21,7 +21,7 @@ CompilePattern = Callable[[str, str], Matcher]
 _FLAGS = frozenset("ims")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Glob:
     """A pattern with ``*`` for any run of characters; compared without case, over the whole value.
 
@@ -73,7 +73,7 @@ def parse_pattern(text: str, compile_pattern: CompilePattern) -> Glob | Matcher:
     return Glob.parse(text)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class PatternList:
     """Several patterns; any of them will do.
 

@@ -1,7 +1,6 @@
 """What rules see of a mail: `RuleSubject`, and `View`, which makes what several conditions need only once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
@@ -11,6 +10,7 @@ from supportrelay.core.errors import AddressError
 from supportrelay.core.facts import Facts
 from supportrelay.core.language import message_language
 from supportrelay.core.mailbox import Mailbox, comparing_form
+from supportrelay.core.value import value_class
 
 __all__ = ["Folded", "Named", "RuleSubject", "View"]
 
@@ -18,7 +18,7 @@ Named = tuple[str, str]
 """``(id, name)`` of a company or deal."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RuleSubject:
     """One mail as rules see it. None means: cannot be told now; empty means: asked, and there is none.
 

@@ -7,7 +7,6 @@ recorded, and the next one is asked.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from supportrelay.core.decision import Disposition
@@ -24,6 +23,7 @@ from supportrelay.core.rule_conditions import (
 from supportrelay.core.rule_examples import Example
 from supportrelay.core.rule_subject import RuleSubject, View
 from supportrelay.core.ticket import Stage
+from supportrelay.core.value import value_class
 
 __all__ = ["Actions", "Priority", "Route", "RouteKind", "Rule", "RuleOutcome", "RuleSubject", "Skipped", "evaluate"]
 
@@ -46,7 +46,7 @@ class Priority(StrEnum):
     URGENT = "urgent"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Route:
     """Where ``route_to`` leads; ``team`` and ``addresses`` only with the kinds of that name."""
 
@@ -55,7 +55,7 @@ class Route:
     addresses: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Actions:
     """What one rule asks for. Nothing said is None, "", () or False.
 
@@ -79,7 +79,7 @@ class Actions:
     continues: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Rule:
     """One rule; ``examples`` are what its author expects of it (`core.rule_examples`)."""
 
@@ -89,7 +89,7 @@ class Rule:
     examples: tuple[Example, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Skipped:
     """A rule that could not be told, and the conditions of it that could not."""
 
@@ -97,7 +97,7 @@ class Skipped:
     conditions: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RuleOutcome:
     """What the rules say about one mail.
 

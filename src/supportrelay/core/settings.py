@@ -1,16 +1,17 @@
 """What decisions need of the configuration, as plain values; `config` builds them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 
 from supportrelay.core.directory import DealState
 from supportrelay.core.ticket import TicketStages
+from supportrelay.core.value import value_class
 
 __all__ = ["Desk", "SpamMark", "SupportAddress"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SupportAddress:
     """One support address and how it behaves. All addresses are in comparing form (`mailbox.comparing_form`).
 
@@ -59,7 +60,7 @@ class SupportAddress:
     suppress_auto_replies: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SpamMark:
     """Header fields by which a filter in front of us calls a mail spam.
 
@@ -72,7 +73,7 @@ class SpamMark:
     then: str = "hold"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Desk:
     """The whole desk.
 

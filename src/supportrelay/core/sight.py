@@ -4,7 +4,6 @@ What needs the store or the CRM (same mail, threads, owners) comes after; `desk`
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 
@@ -19,13 +18,14 @@ from supportrelay.core.ports import SigningKey
 from supportrelay.core.reason import Reason
 from supportrelay.core.settings import SupportAddress
 from supportrelay.core.token import read_delivery_token, read_message_id, read_ticket_token, read_trail
+from supportrelay.core.value import value_class
 
 __all__ = ["Author", "ForwardPaths", "Sight", "look", "sort_forward_paths"]
 
 _POSTMASTER = frozenset({"postmaster", "abuse"})
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ForwardPaths:
     """The forward-paths of an envelope by what becomes of them, in order.
 
@@ -64,7 +64,7 @@ def is_served_domain(domain: str, members: Membership) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Author:
     """Who wrote, as far as anybody vouches.
 
@@ -88,7 +88,7 @@ class Author:
         return self.mailbox.key if self.mailbox else ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Sight:
     """What is seen on the mail itself.
 

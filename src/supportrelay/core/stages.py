@@ -4,7 +4,6 @@ The columns themselves are configuration; `ticket.TicketStages` ships them ('Cc 
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from supportrelay.core.automatic import AutomaticKind
@@ -15,11 +14,12 @@ from supportrelay.core.reason import Reason
 from supportrelay.core.settings import Desk
 from supportrelay.core.sight import Sight
 from supportrelay.core.ticket import Stage, StageRule, TicketView
+from supportrelay.core.value import value_class
 
 __all__ = ["StageChange", "stage_by_mail"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class StageChange:
     """The stage afterwards, and whether this mail writes it.
 

@@ -6,7 +6,6 @@ one goes out.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from supportrelay.core.duplicate import duplicate_key
@@ -18,6 +17,7 @@ from supportrelay.core.reason import Reason
 from supportrelay.core.settings import Desk, SupportAddress
 from supportrelay.core.subject import has_forward_prefix, has_reply_prefix, normalise_subject
 from supportrelay.core.ticket import Hit, HitBy, Stage, TicketView, ticket_label
+from supportrelay.core.value import value_class
 
 __all__ = ["Match", "choose_ticket", "where_from"]
 
@@ -90,7 +90,7 @@ def _from_the_right(references: tuple[str, ...], asked: tuple[str, ...]) -> tupl
     return _unique(one for one in reversed(references) if one not in asked)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Match:
     """The ticket a mail belongs to.
 
@@ -114,7 +114,7 @@ class Match:
         return self.refused[0][0].id if self.refused and self.ticket is None else None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Writer:
     """Who writes, as far as the guard asks."""
 

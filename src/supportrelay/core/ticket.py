@@ -1,8 +1,9 @@
 """Ticket, its stages, and who may move it where."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from supportrelay.core.value import value_class
 
 __all__ = ["Hit", "HitBy", "Stage", "StageRule", "TicketStages", "TicketView", "parse_stage", "ticket_label"]
 
@@ -47,7 +48,7 @@ class StageRule(StrEnum):
     KEEP = "keep"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TicketStages:
     """The NEW/CLOSED columns of the rules of the desk, as configuration (`ticket_stages`)."""
 
@@ -60,7 +61,7 @@ class TicketStages:
     outbound_other: StageRule = StageRule.KEEP
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TicketView:
     """A ticket as a decision needs it.
 
@@ -111,7 +112,7 @@ class HitBy(StrEnum):
     CUSTOMER = "customer"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Hit:
     """One way in which a mail points at a ticket.
 

@@ -7,9 +7,9 @@ base32 without padding, because some MTAs fold the case of local parts.
 import base64
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from supportrelay.core.ports import SigningKey
+from supportrelay.core.value import value_class
 
 __all__ = [
     "Trail",
@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 _MAC_OCTETS = 10
+_MAC_CHARACTERS = 16
 _NUMBER_OCTETS = 5
 _DAY_OCTETS = 2
 _VALID_DAYS = 14
@@ -87,7 +88,7 @@ def read_ticket_token(keys: Sequence[SigningKey], token: str) -> int | None:
     return found[0] if found else None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Trail:
     """What our loop mark says: which instance wrote which message's copy."""
 
@@ -103,6 +104,8 @@ def trail(key: SigningKey, instance: str, queue_id: str) -> str:
 
 def read_trail(keys: Sequence[SigningKey], value: str) -> Trail | None:
     """The trail in a field's value; None for a foreign or forged one, which is never a reason to drop (RULES 2A.1)."""
+    if not value:
+        return None
     said, _, mac_text = value.strip().rpartition("; mac=")
     mac = _unspell(mac_text.strip())
     if not said or not any(hmac.compare_digest(_mac(key, b"trail", said.encode()), mac) for key in keys):
@@ -120,8 +123,10 @@ def read_message_id(keys: Sequence[SigningKey], message_id: str) -> str | None:
     """The seed of a Message-ID that we made, None for anybody else's."""
     local = message_id.strip("<> ").rpartition("@")[0]
     seed, _, mac_text = local.rpartition(".")
+    if not seed or len(mac_text) != _MAC_CHARACTERS:
+        return None
     mac = _unspell(mac_text)
-    if not seed or not any(hmac.compare_digest(_mac(key, b"message-id", seed.encode()), mac) for key in keys):
+    if not any(hmac.compare_digest(_mac(key, b"message-id", seed.encode()), mac) for key in keys):
         return None
     return seed
 

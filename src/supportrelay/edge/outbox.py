@@ -11,12 +11,13 @@ import os
 import re
 import tempfile
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 from supportrelay.core.delivery import Cause, Outcome, OutcomeKind, Phase
 from supportrelay.core.reply import printable_line
+from supportrelay.core.value import value_class
 
 __all__ = ["OutboxCourier", "OutboxItem", "list_outbox", "read_outbox"]
 
@@ -27,7 +28,7 @@ _HEADER_OCTETS = 64 * 1024
 _NAME = re.compile(r"(\d{4,})-(.*)\.json")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class OutboxItem:
     """One kept copy.
 

@@ -63,7 +63,7 @@ class Accept:
         except TransientFailure as exc:
             log.error("message.not_stored", queue_id=accepted.queue_id, detail=str(exc))
             return _NO_ROOM if exc.status == _NO_ROOM.status else reply.NOT_STORED
-        log.info("message.accepted", queue_id=accepted.queue_id, size_octets=len(octets), peer=envelope.peer.ip)
+        log.debug("message.accepted", queue_id=accepted.queue_id, size_octets=len(octets), peer=envelope.peer.ip)
         self._go_on(accepted, facts if len(octets) <= WHOLE_OCTETS else None)
         await self._has_room()
         return Reply(250, "2.0.0", f"Accepted as {accepted.queue_id}")

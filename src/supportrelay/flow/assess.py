@@ -1,7 +1,7 @@
 """assess: what this mail is, from the mail itself and from what the store knows of it. Changes nothing."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from supportrelay.core.automatic import AutomaticKind, classify_automatic
@@ -15,6 +15,7 @@ from supportrelay.core.reading import read_facts
 from supportrelay.core.reason import Reason
 from supportrelay.core.sight import ForwardPaths, Sight, look, sort_forward_paths
 from supportrelay.core.thread import where_from
+from supportrelay.core.value import value_class
 from supportrelay.flow.accept import WHOLE_OCTETS
 from supportrelay.flow.office import Office, Rulebook
 
@@ -24,7 +25,7 @@ __all__ = ["Assessment", "as_human", "assess", "facts_of"]
 _READ_WAIT_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Assessment:
     """What is seen and known before the CRM is asked."""
 

@@ -19,6 +19,7 @@ from supportrelay.core.rules import RuleOutcome, RuleSubject, evaluate
 from supportrelay.core.subject import normalise_subject
 from supportrelay.core.thread import Match, choose_ticket
 from supportrelay.core.ticket import TicketView
+from supportrelay.core.value import value_class
 from supportrelay.flow.assess import Assessment, as_human
 from supportrelay.flow.office import Office, Rulebook
 
@@ -32,7 +33,7 @@ class CrmSilentError(Exception):
     """The CRM did not answer and the mail may still wait for it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Assigned:
     """A decision with what it stood on."""
 

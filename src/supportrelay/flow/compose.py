@@ -1,6 +1,5 @@
 """compose: write the copy. A pure function of the received octets and the plan kept with the message."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from supportrelay.core.banner import Banner, BannerValues
@@ -13,12 +12,13 @@ from supportrelay.core.rewrite import Copy, CopyContext, as_is_copy, compose_cop
 from supportrelay.core.settings import SupportAddress
 from supportrelay.core.ticket import ticket_label
 from supportrelay.core.token import delivery_token, marker_code, trail
+from supportrelay.core.value import value_class
 from supportrelay.flow.office import Office, Rulebook
 
 __all__ = ["Original", "compose", "reverse_path_of"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Original:
     """What copies are written from."""
 

@@ -1,13 +1,13 @@
 """deliver: make one attempt for one delivery whose beginning is already committed, and commit its end."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from supportrelay.core.decision import CopyPlan
 from supportrelay.core.delivery import DeliveryKind, DeliveryState, Outcome, OutcomeKind, Phase
 from supportrelay.core.ports import Attempted, BegunDelivery, ClaimedDelivery, Reported
 from supportrelay.core.retry import next_attempt_at
 from supportrelay.core.rewrite import Copy
+from supportrelay.core.value import value_class
 from supportrelay.flow.assess import facts_of
 from supportrelay.flow.compose import Original, compose, reverse_path_of
 from supportrelay.flow.office import Office, Rulebook
@@ -18,7 +18,7 @@ __all__ = ["Deliverer"]
 log = get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Begun:
     """A delivery with a recorded attempt."""
 
@@ -95,7 +95,7 @@ class Deliverer:
                 cause=str(outcome.cause),
             )
         else:
-            log.info("delivery.delivered", queue_id=original.queue_id, attempt=begun.attempt)
+            log.debug("delivery.delivered", queue_id=original.queue_id, attempt=begun.attempt)
         return await office.store.report(
             Attempted(begun.delivery_id, original.queue_id, begun.attempt, outcome, state, now, due_at)
         )

@@ -1,6 +1,6 @@
 """journey: one message from accepted to its begun deliveries: assess, assign, and the commit of the decision."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 from supportrelay.core.decision import Decision, Recipient
@@ -12,6 +12,7 @@ from supportrelay.core.ports import Accepted, BegunDelivery, Change, Settled
 from supportrelay.core.reason import Reason
 from supportrelay.core.rules import RuleOutcome
 from supportrelay.core.token import read_probe
+from supportrelay.core.value import value_class
 from supportrelay.flow.assess import Assessment, assess, facts_of
 from supportrelay.flow.assign import Assigned, CrmSilentError, assign
 from supportrelay.flow.compose import Original
@@ -30,7 +31,7 @@ _MAX_ROUNDS = 50
 _ASK_AGAIN = timedelta(seconds=5)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Begun:
     """A settled message whose first attempts are recorded."""
 

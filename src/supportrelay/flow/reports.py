@@ -3,8 +3,6 @@
 The token names the delivery, the content decides. Nobody ever gets a report about a report.
 """
 
-from dataclasses import dataclass
-
 from supportrelay.core.decision import CopyPlan, Decision, Direction, Recipient, TicketAction, TicketPlan
 from supportrelay.core.delivery import Cause, DeliveryKind, Outcome, OutcomeKind, Phase
 from supportrelay.core.ports import Change, DeliveryView, WhereFrom
@@ -12,6 +10,7 @@ from supportrelay.core.reason import Reason
 from supportrelay.core.report import Report, ReportedRecipient, read_report
 from supportrelay.core.thread import Match
 from supportrelay.core.ticket import Stage
+from supportrelay.core.value import value_class
 from supportrelay.flow.assess import Assessment
 from supportrelay.flow.failover import sweep
 from supportrelay.flow.office import Office, Rulebook
@@ -19,7 +18,7 @@ from supportrelay.flow.office import Office, Rulebook
 __all__ = ["Filed", "concerns_report", "explain_report", "file_report"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Filed:
     """What became of a report. ``changes`` go into the record beside the decision."""
 

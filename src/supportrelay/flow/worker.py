@@ -75,9 +75,12 @@ class Worker:
             copies: dict[tuple[str, str], Any] = {}
             for delivery in begun.deliveries:
                 self._deliveries[delivery.delivery_id] = office.now()
-            await asyncio.gather(
-                *(self._first_attempt(rulebook, begun.original, delivery, copies) for delivery in begun.deliveries)
-            )
+            if len(begun.deliveries) == 1:  # a task less for most mails
+                await self._first_attempt(rulebook, begun.original, begun.deliveries[0], copies)
+            else:
+                await asyncio.gather(
+                    *(self._first_attempt(rulebook, begun.original, one, copies) for one in begun.deliveries)
+                )
         except TransientFailure as exc:
             log.warning("message.put_off", queue_id=accepted.queue_id, detail=str(exc))
         except Exception:

@@ -5,7 +5,6 @@ Our own because aiosmtpd's goes through a private parser of the email package th
 """
 
 import re
-from dataclasses import dataclass
 
 from supportrelay.core.errors import AddressError
 from supportrelay.core.mailbox import parse_path, print_path
@@ -17,6 +16,7 @@ from supportrelay.core.reply import (
     NEEDS_SMTPUTF8,
     Reply,
 )
+from supportrelay.core.value import value_class
 
 __all__ = ["MailCommand", "parse_mail", "parse_rcpt"]
 
@@ -28,7 +28,7 @@ _SIZE = re.compile(r"[0-9]{1,20}")
 _KNOWN = frozenset({"SIZE", "BODY", "SMTPUTF8"})
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class MailCommand:
     """What MAIL said.
 

@@ -10,6 +10,7 @@ from supportrelay.core import reply as say
 from supportrelay.core.envelope import Envelope, Peer, Role
 from supportrelay.core.errors import PermanentFailure, TransientFailure
 from supportrelay.core.reply import Reply
+from supportrelay.core.value import value_class
 from supportrelay.edge.smtp_in.content import HOPS_LIMIT, ContentReader, count_received
 from supportrelay.log import get_logger
 
@@ -39,7 +40,7 @@ class IntakePolicy(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Limits:
     """How much of anything a client gets; the defaults are meant to stay. Times in seconds.
 

@@ -13,12 +13,13 @@ from aiosmtplib.protocol import SMTPProtocol
 
 from supportrelay.core.delivery import Phase
 from supportrelay.core.errors import TransientFailure
+from supportrelay.core.value import value_class
 from supportrelay.edge.smtp_out.smarthost import Smarthost
 
 __all__ = ["Link", "LinkFailure", "Patience", "open_link"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Patience:
     """How long to wait for the next hop, in seconds (RFC 5321 §4.5.3.2).
 

@@ -2,16 +2,16 @@
 
 import asyncio
 import ssl
-from dataclasses import dataclass
 
 from supportrelay.core.delivery import Outcome, Phase
+from supportrelay.core.value import value_class
 from supportrelay.edge.smtp_out.link import Link, LinkFailure, Patience, open_link
 from supportrelay.edge.smtp_out.smarthost import Smarthost
 
 __all__ = ["ConnectionPool", "PoolLimits"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class PoolLimits:
     """How much one host gets.
 

@@ -3,18 +3,19 @@
 import asyncio
 import shlex
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from supportrelay.core.errors import TransientFailure
+from supportrelay.core.value import value_class
 
 __all__ = ["Login", "Smarthost"]
 
 _COMMAND_S = 30
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Login:
     """How to log in. Secrets stay out of ``repr``.
 
@@ -72,7 +73,7 @@ class Login:
         return printed.decode("utf-8", "replace").strip()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Smarthost:
     """A next hop.
 

@@ -1,10 +1,10 @@
 """Taking custody of messages, and handing them to whoever goes on with them."""
 
 import sqlite3
-from dataclasses import dataclass
 
 from supportrelay.core.envelope import Envelope
 from supportrelay.core.ports import Accepted
+from supportrelay.core.value import value_class
 from supportrelay.edge.store.changes import change_row, write_change
 from supportrelay.edge.store.rows import clean_text, pack_paths, pack_peer, to_microseconds, unpack_envelope
 
@@ -27,7 +27,7 @@ RETURNING queue_id, reverse_path, forward_paths, peer, is_smtputf8, accepted_at,
 first_wait_at, released_by"""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Claimed:
     """A claimed message; its octets, or the file they lie in."""
 

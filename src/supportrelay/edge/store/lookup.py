@@ -5,11 +5,11 @@ decision. Its fingerprint tells whether the decision still stands on the same gr
 """
 
 import sqlite3
-from dataclasses import dataclass
 from datetime import datetime
 
 from supportrelay.core.ports import Gathered, WhereFrom
 from supportrelay.core.ticket import Hit, HitBy, Stage, TicketView
+from supportrelay.core.value import value_class
 from supportrelay.edge.store.rows import clean_text, from_microseconds, to_microseconds
 
 __all__ = ["ANCHOR", "GENERATED", "KINDS", "SEEN", "Found", "find", "gather", "target_of", "ticket_view"]
@@ -64,7 +64,7 @@ last_had_support_in_cc FROM tickets WHERE id = ?"""
 _Row = tuple[int, int | None, int, int, str, int | None]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Pointer:
     by: HitBy
     ticket_id: int
@@ -74,7 +74,7 @@ class _Pointer:
     is_anchor: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Found:
     """`first` is the row number of the first arrival, 0 without."""
 

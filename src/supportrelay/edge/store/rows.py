@@ -4,6 +4,7 @@ import json
 import json.encoder
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -105,10 +106,13 @@ def unpack_json(text: str | None) -> Any:
     return None if text is None else json.loads(text)
 
 
+_PEER = tuple(one.name for one in fields(Peer))
+
+
 @lru_cache(maxsize=1024)
 def pack_peer(peer: Peer) -> str:
     """A session as JSON; one session brings many messages, so the text is remembered."""
-    return pack_json({name: getattr(peer, name) for name in Peer.__slots__})
+    return pack_json({name: getattr(peer, name) for name in _PEER})
 
 
 @lru_cache(maxsize=1024)

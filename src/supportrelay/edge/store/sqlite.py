@@ -130,12 +130,18 @@ class SqliteStore(StoreViews):
         if not self.read(lambda c: intake.has_due_messages(c, at)):
             return []
         claimed = await self.write(lambda c: intake.claim_messages(c, at, lease.holder, until, limit))
-        return [await self._with_content(message) for message in claimed]
+        messages = [await self._with_content(message, now) for message in claimed]
+        return [message for message in messages if message is not None]
 
-    async def _with_content(self, claimed: intake.Claimed) -> ClaimedMessage:
+    async def _with_content(self, claimed: intake.Claimed, now: datetime) -> ClaimedMessage | None:
+        """With its octets; None when they are lost, and then a person is told instead of the others being blocked."""
         octets = claimed.octets
         if octets is None:
-            octets = await self._read_file(claimed.file)
+            try:
+                octets = await self._read_file(claimed.file)
+            except KeyError:
+                await self.hold_message(claimed.queue_id, "content_lost", now)
+                return None
         accepted = Accepted(
             claimed.queue_id,
             claimed.envelope,
@@ -153,8 +159,10 @@ class SqliteStore(StoreViews):
         return octets if octets is not None else await self._read_file(file)
 
     async def _read_file(self, file: str | None) -> bytes:
+        if file is None:
+            raise KeyError(file)
         try:
-            return await asyncio.to_thread(self._contents.read, file or "")
+            return await asyncio.to_thread(self._contents.read, file)
         except OSError as exc:
             raise TransientFailure("4.3.0", "Cannot read now", detail=f"store: {exc}") from exc
 

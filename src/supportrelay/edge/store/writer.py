@@ -24,8 +24,6 @@ DIAGNOSTICS
 
 import asyncio
 import contextlib
-import fcntl
-import os
 import queue
 import sqlite3
 import threading
@@ -36,7 +34,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from supportrelay.core.errors import TransientFailure
+from supportrelay.edge.store.checkpoint import Checkpointer
 from supportrelay.edge.store.database import as_failure, connect, is_busy
+from supportrelay.edge.store.turn import Turn
 
 __all__ = ["Command", "GroupWriter"]
 
@@ -44,9 +44,6 @@ T = TypeVar("T")
 Command = Callable[[sqlite3.Connection], T]
 
 _WAIT_S = 10.0
-# A WAL of this many pages (of 4 KiB) is emptied with everybody held for the last bit; below, only beside the traffic.
-_WAL_PAGES_TO_RESTART = 8192
-_COMMANDS_BETWEEN_CHECKPOINTS = 1000
 
 
 @dataclass(slots=True, eq=False)
@@ -56,46 +53,6 @@ class _Waiting:
     slow: bool
     answer: Any = None
     error: Exception | None = None
-
-
-class Turn:
-    """The right to write among processes: exclusive, first come first served (nearly)."""
-
-    def __init__(self, path: Path) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        self._gate = os.open(f"{path}-gate", flags, 0o600)
-        self._turn = os.open(f"{path}-turn", flags, 0o600)
-
-    def try_take(self) -> bool:
-        """Take it if nobody has it and nobody waits."""
-        try:
-            fcntl.flock(self._gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        try:
-            fcntl.flock(self._turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        finally:
-            fcntl.flock(self._gate, fcntl.LOCK_UN)
-        return True
-
-    def take(self) -> None:
-        """Wait for it, however long; only on a thread."""
-        fcntl.flock(self._gate, fcntl.LOCK_EX)
-        try:
-            fcntl.flock(self._turn, fcntl.LOCK_EX)
-        finally:
-            fcntl.flock(self._gate, fcntl.LOCK_UN)
-
-    def give_back(self) -> None:
-        """Let the next one write."""
-        fcntl.flock(self._turn, fcntl.LOCK_UN)
-
-    def close(self) -> None:
-        """Close the files, which also gives the turn back."""
-        os.close(self._gate)
-        os.close(self._turn)
 
 
 class GroupWriter:
@@ -121,7 +78,7 @@ class GroupWriter:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
         self._thread.start()
-        self._checkpointer = _Checkpointer(path)
+        self._checkpointer = Checkpointer(path)
 
     def submit(self, command: Command[T], *, slow: bool = False) -> asyncio.Future[T]:
         """Queue a command; the future has its answer once it is committed and synced.
@@ -352,59 +309,3 @@ def _resolve(batch: list[_Waiting]) -> None:
             waiting.future.set_exception(waiting.error)
         else:
             waiting.future.set_result(waiting.answer)
-
-
-class _Checkpointer:
-    """Copies the WAL back into the file beside the traffic, on a thread and connection of its own.
-
-    Under steady load a checkpoint never reaches the end of a WAL that grows meanwhile. So a long WAL is first copied
-    beside the traffic and then, with the turn held, the short rest: the next writer begins it anew.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._commands = 0
-        self._wake = threading.Event()
-        self._is_closed = False
-        self._thread: threading.Thread | None = None
-
-    def count(self, commands: int) -> None:
-        self._commands += commands
-        if self._commands >= _COMMANDS_BETWEEN_CHECKPOINTS:
-            self._commands = 0
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="store-checkpoint", daemon=True)
-                self._thread.start()
-            self._wake.set()
-
-    def close(self) -> None:
-        self._is_closed = True
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _work(self) -> None:
-        connection = connect(self._path, read_only=False, cache_kib=512)
-        turn = Turn(self._path)
-        try:
-            connection.execute("PRAGMA busy_timeout = 1000")
-            while True:
-                self._wake.wait()
-                self._wake.clear()
-                if self._is_closed:
-                    return
-                with contextlib.suppress(sqlite3.Error, OSError):
-                    self._checkpoint(connection, turn)
-        finally:
-            connection.close()
-            turn.close()
-
-    def _checkpoint(self, connection: sqlite3.Connection, turn: Turn) -> None:
-        is_busy, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if is_busy or pages < _WAL_PAGES_TO_RESTART:
-            return
-        turn.take()
-        try:
-            connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
-        finally:
-            turn.give_back()
