@@ -19,7 +19,8 @@ THEORY
 
 DIAGNOSTICS
   TransientFailure 4.3.0 when turn or lock are not had within 10 s, 4.3.1 when the disk is full; nothing of that
-  command was written. An error in one command is rolled back to its savepoint and hurts no other.
+  command was written. An error in one command hurts no other: the batch is run again with a savepoint
+  for each, so a command may run twice before it counts.
 """
 
 import asyncio

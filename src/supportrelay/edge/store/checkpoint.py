@@ -1,0 +1,73 @@
+"""Copying the write-ahead log back into the database file beside the traffic."""
+
+import contextlib
+import sqlite3
+import threading
+from pathlib import Path
+
+from supportrelay.edge.store.database import connect
+from supportrelay.edge.store.turn import Turn
+
+__all__ = ["Checkpointer"]
+
+# A WAL of this many pages (of 4 KiB) is emptied with everybody held for the last bit; below, only beside the traffic.
+_WAL_PAGES_TO_RESTART = 8192
+_COMMANDS_BETWEEN_CHECKPOINTS = 1000
+
+
+class Checkpointer:
+    """Copies the WAL back into the file beside the traffic, on a thread and connection of its own.
+
+    Under steady load a checkpoint never reaches the end of a WAL that grows meanwhile. So a long WAL is first copied
+    beside the traffic and then, with the turn held, the short rest: the next writer begins it anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._commands = 0
+        self._wake = threading.Event()
+        self._is_closed = False
+        self._thread: threading.Thread | None = None
+
+    def count(self, commands: int) -> None:
+        """So many more commands were committed."""
+        self._commands += commands
+        if self._commands >= _COMMANDS_BETWEEN_CHECKPOINTS:
+            self._commands = 0
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="store-checkpoint", daemon=True)
+                self._thread.start()
+            self._wake.set()
+
+    def close(self) -> None:
+        """Finish a checkpoint that is under way."""
+        self._is_closed = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _work(self) -> None:
+        connection = connect(self._path, read_only=False, cache_kib=512)
+        turn = Turn(self._path)
+        try:
+            connection.execute("PRAGMA busy_timeout = 1000")
+            while True:
+                self._wake.wait()
+                self._wake.clear()
+                if self._is_closed:
+                    return
+                with contextlib.suppress(sqlite3.Error, OSError):
+                    self._checkpoint(connection, turn)
+        finally:
+            connection.close()
+            turn.close()
+
+    def _checkpoint(self, connection: sqlite3.Connection, turn: Turn) -> None:
+        is_busy, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if is_busy or pages < _WAL_PAGES_TO_RESTART:
+            return
+        turn.take()
+        try:
+            connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        finally:
+            turn.give_back()
