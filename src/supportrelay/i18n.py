@@ -1,13 +1,15 @@
 """Catalogues: a code and its values in, a sentence in the reader's language out.
 
 The catalogues are the ``.po`` files under ``locales/``; their msgids are dotted codes (``reason.ours.domain``,
-``stage.WAITING``), their texts hold ``{name}`` placeholders. They are read as they are, so nothing has to be compiled.
+``stage.WAITING``), their texts hold ``{name}`` placeholders. They are read as they are, so nothing has to be compiled,
+and by a reader of our own: gettext's tools take longer to import than a command may take (a test compares them).
 """
 
+import json
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 __all__ = ["LANGUAGES", "Catalogue", "catalogue", "read_catalogue"]
 
@@ -38,24 +40,32 @@ _FORMAT = _Sentence()
 @cache
 def read_catalogue(language: str) -> Mapping[str, str]:
     """Msgid -> text of one language, {} when there is no such catalogue; read once."""
-    import io
-    from gettext import GNUTranslations
-
-    from babel.messages.mofile import write_mo
-    from babel.messages.pofile import read_po
-
     if language not in LANGUAGES:
         return {}
-    source = resources.files("supportrelay") / "locales" / language / "LC_MESSAGES" / "supportrelay.po"
+    source = Path(__file__).parent / "locales" / language / "LC_MESSAGES" / "supportrelay.po"
     if not source.is_file():
         return {}
-    with source.open("rb") as file:
-        entries = read_po(file, locale=language)
-    compiled = io.BytesIO()
-    write_mo(compiled, entries)
-    compiled.seek(0)
-    translations = GNUTranslations(compiled)
-    return {m.id: translations.gettext(m.id) for m in entries if isinstance(m.id, str) and m.id and m.string}
+    return {msgid: text for msgid, text in _entries(source.read_text("utf-8")) if msgid and text}
+
+
+def _entries(text: str) -> Iterator[tuple[str, str]]:
+    """``(msgid, msgstr)`` of each entry; what our catalogues do not have (plurals, contexts) is not understood.
+
+    Quoted pieces escape like JSON strings: line ends, tabs, quotes and backslashes.
+    """
+    msgid, msgstr, is_text = "", "", False
+    for line in text.splitlines():
+        if line.startswith('"'):
+            piece = str(json.loads(line))
+            msgid, msgstr = (msgid, msgstr + piece) if is_text else (msgid + piece, msgstr)
+        elif line.startswith("msgid "):
+            if is_text:
+                yield msgid, msgstr
+            msgid, msgstr, is_text = str(json.loads(line[6:])), "", False
+        elif line.startswith("msgstr "):
+            msgstr, is_text = str(json.loads(line[7:])), True
+    if is_text:
+        yield msgid, msgstr
 
 
 class Catalogue:

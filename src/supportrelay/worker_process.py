@@ -12,7 +12,8 @@ from supportrelay.admin.operations import dispatch
 from supportrelay.bootstrap import BoundListener, Parts, check_rules, context_of, open_parts
 from supportrelay.config import Config, load
 from supportrelay.core.errors import RelayError
-from supportrelay.edge.control import ControlServer, control_path
+from supportrelay.edge.control.client import control_path
+from supportrelay.edge.control.server import ControlServer
 from supportrelay.edge.smtp_in import Listener, start_listener
 from supportrelay.flow.accept import Accept
 from supportrelay.flow.worker import Worker

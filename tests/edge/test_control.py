@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from supportrelay.edge.control import ControlClient, ControlServer, NotHeard, NotRunning, control_path
+from supportrelay.edge.control.client import ControlClient, NotHeard, NotRunning, control_path
+from supportrelay.edge.control.server import ControlServer
 
 
 async def _echo(op: str, args: Mapping[str, Any], who: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from supportrelay.edge.control import ControlClient
+from supportrelay.edge.control.client import ControlClient
 
 STRANGER = "127.0.0.2"
 OURS = "127.0.0.1"  # stands in trusted_networks

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from supportrelay.core.errors import InputError
-from supportrelay.edge.control import ControlClient, NotHeard, NotRunning, control_path
+from supportrelay.edge.control.client import ControlClient, NotHeard, NotRunning, control_path
 
 __all__ = ["Relay", "as_json", "configured", "group_configured", "in_language", "person"]
 
