@@ -1,7 +1,7 @@
 """What a banner says: the notice before the text of an owner's copy."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from supportrelay.core.value import value_class
 
@@ -12,17 +12,31 @@ _MAX_PEOPLE = 10
 _MAX_LINE_CHARACTERS = 240  # with the words around it a line stays under 998 octets in any charset
 
 
-@value_class
 class Banner:
     """A rendered notice.
 
     Attributes:
         text: Lines for a text/plain part, each ended by LF.
-        html: One self-contained element for a text/html part.
     """
 
-    text: str
-    html: str
+    __slots__ = ("_html", "text")
+
+    def __init__(self, text: str, html: str | Callable[[], str]) -> None:
+        """A notice whose HTML form may be a callable that renders it; most mails have no part for it."""
+        self.text = text
+        self._html = html
+
+    @property
+    def html(self) -> str:
+        """One self-contained element for a text/html part."""
+        if not isinstance(self._html, str):
+            self._html = self._html()
+        return self._html
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Banner) and (self.text, self.html) == (other.text, other.html)
+
+    __hash__ = None  # type: ignore[assignment]  # compared by what it says, never a key
 
 
 @value_class

@@ -226,5 +226,6 @@ class Decision:
                 "priority": self.ticket.priority or None,
             },
             "disposition": str(self.disposition),
+            "tags": list(self.copy.tags) if self.copy else [],
             "reasons": [r.to_json() for r in self.reasons],
         }

@@ -26,7 +26,7 @@ from supportrelay.core.reason import Reason
 from supportrelay.core.recipients import choose_recipients, each_once, passed_on, reply_to
 from supportrelay.core.rules import RuleOutcome
 from supportrelay.core.sight import ForwardPaths, Sight
-from supportrelay.core.stages import StageChange, stage_by_mail
+from supportrelay.core.stages import StageChange, moved_by_person, stage_by_mail, was_moved_by_person
 from supportrelay.core.thread import Match
 from supportrelay.core.ticket import Stage, TicketView
 from supportrelay.core.value import value_class
@@ -76,16 +76,20 @@ class Known:
 def decide(known: Known) -> Decision:
     """Decide what happens to a mail; the order of questions is DESIGN 2's."""
     sight = known.sight
-    if sight.direction == Direction.LOOP:
+    if sight.direction == Direction.LOOP and (known.paths.desk or known.paths.postmaster):
         return _base(known, Direction.LOOP, disposition=Disposition.IGNORE, reasons=(Reason.of("loop.own_copy"),))
     if not known.paths.desk:
         return _passed_on(known)
     if known.gathered.duplicate_of:
         return _same_mail(known)
-    is_held_spam = sight.is_spam and known.members.desk.spam.then == "hold" and not known.is_released
-    if is_held_spam and not known.outcome.decides_spam:
+    if _is_held_spam(known):
         return _base(known, Direction.SPAM, disposition=Disposition.HOLD, reasons=(Reason.of("spam.held"),))
     return _ordinary(known)
+
+
+def _is_held_spam(known: Known) -> bool:
+    is_held = known.sight.is_spam and known.members.desk.spam.then == "hold" and not known.is_released
+    return is_held and not known.outcome.decides_spam
 
 
 def _ordinary(known: Known) -> Decision:
@@ -146,7 +150,7 @@ def _ticket(known: Known) -> tuple[TicketPlan, tuple[Reason, ...]]:
         customers_companies=known.companies,
         customers_domains=known.domains,
     )
-    change = _stage_by_rule(change, outcome, ticket)
+    change = _stage_by_rule(change, outcome, ticket, known.accepted_at)
     if change.stage is None:
         return TicketPlan(), change.reasons
     related = known.match.refused[0][0].id if known.match.refused else None
@@ -163,15 +167,17 @@ def _ticket(known: Known) -> tuple[TicketPlan, tuple[Reason, ...]]:
     return plan, change.reasons
 
 
-def _stage_by_rule(change: StageChange, outcome: RuleOutcome, ticket: TicketView | None) -> StageChange:
+def _stage_by_rule(
+    change: StageChange, outcome: RuleOutcome, ticket: TicketView | None, accepted_at: datetime
+) -> StageChange:
     """A rule's ``ticket: {stage}`` writes the stage; a person's later move stands even then."""
     if outcome.ticket_stage is None:
         if change.stage is None and outcome.wants_ticket:
             return StageChange(Stage.NEW, moves=True, reasons=(Reason.of("stage.opened_rule", stage="NEW"),))
         return change
-    if change.note == "moved_by_person":
-        return change
     stage = Stage(outcome.ticket_stage)
+    if ticket is not None and ticket.stage != stage and was_moved_by_person(ticket, accepted_at):
+        return moved_by_person(ticket, stage)
     code = "stage.opened_rule" if ticket is None else "stage.moved_rule"
     return StageChange(
         stage, moves=ticket is None or ticket.stage != stage, reasons=(Reason.of(code, stage=str(stage)),)
@@ -210,7 +216,6 @@ def _copy_plan(known: Known, owners: tuple[str, ...], fallback: Fallback | None,
     if author is None and known.facts.from_:
         author = known.facts.from_[0]
     printed, is_cut = reply_to(sight, known.facts, owners=owners, members=known.members)
-    looks_automatic = sight.automatic.subject_looks_automatic
     return CopyPlan(
         address_name=sight.address.name,
         author=author.key if author else "",
@@ -224,27 +229,45 @@ def _copy_plan(known: Known, owners: tuple[str, ...], fallback: Fallback | None,
         reason_code=_REASON_CODES[fallback] if fallback else "O",
         reason_name=str(fallback) if fallback else "owner",
         is_first=ticket.action != TicketAction.JOIN,
-        visible_recipients=owners if sight.address.show_recipients else (),
-        tags=(*known.outcome.tags, *(("looks-automatic",) if looks_automatic else ())),
+        visible_recipients=_visible(known, owners) if sight.address.show_recipients else (),
+        tags=tuple(dict.fromkeys((*known.outcome.tags, *_marks(sight)))),
     )
+
+
+def _visible(known: Known, owners: tuple[str, ...]) -> tuple[str, ...]:
+    """Owners to add to Cc: those who do not stand in To or Cc already."""
+    addressed = {mailbox.key for mailbox in (*known.facts.to, *known.facts.cc)}
+    return tuple(owner for owner in owners if owner.lower() not in addressed)
+
+
+def _marks(sight: Sight) -> tuple[str, ...]:
+    """What readers shall see on the copy although it changes nothing."""
+    marks = {"spam": sight.is_spam, "looks-automatic": sight.automatic.subject_looks_automatic}
+    return tuple(mark for mark, is_set in marks.items() if is_set)
 
 
 def _same_mail(known: Known) -> Decision:
     """The same mail once more: nothing new on the board, only people who have none yet get a copy."""
     owners, fallback, _ = _owners(known)
-    people, _ = _people(known, owners, fallback, TicketPlan(), _disposition(known, fallback))
+    disposition = Disposition.HOLD if _is_held_spam(known) else _disposition(known, fallback)
+    people, _ = _people(known, owners, fallback, _first_arrivals_ticket(known), disposition)
     missing = tuple(p for p in people if p.address.lower() not in known.gathered.duplicate_has)
-    ticket_id = known.gathered.duplicate_ticket
     return _base(
         known,
         Direction.DUPLICATE,
         owners=owners,
         fallback=fallback,
         recipients=missing,
-        ticket=TicketPlan(ticket_id=ticket_id),
+        ticket=TicketPlan(ticket_id=known.gathered.duplicate_ticket),
         copy=replace(_copy_plan(known, owners, fallback, TicketPlan()), is_first=False),
         reasons=(Reason.of("duplicate.same_mail", first=known.gathered.duplicate_of, missing=len(missing)),),
     )
+
+
+def _first_arrivals_ticket(known: Known) -> TicketPlan:
+    """As if it joined the first arrival's ticket: an automatic answer goes to nobody this time either."""
+    ticket_id = known.gathered.duplicate_ticket
+    return TicketPlan(TicketAction.JOIN, ticket_id) if ticket_id is not None else TicketPlan()
 
 
 def _passed_on(known: Known) -> Decision:

@@ -94,6 +94,8 @@ def _leave_out(sight: Sight, facts: Facts, wanted: Sequence[Recipient], reasons:
     """Take out the author and people who stand in To or Cc; an inbound mail is never left without a reader."""
     addressed = {mailbox.key for mailbox in (*facts.to, *facts.cc)}
     writers = {sight.author.key, sight.forwarded_by.key if sight.forwarded_by else ""} - {""}
+    if sight.is_unproven_staff:
+        writers = set()  # whoever wrote it, the one it names shall see it
     left, out = [], []
     for recipient in wanted:
         key = recipient.address.lower()

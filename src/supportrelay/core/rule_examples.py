@@ -25,7 +25,7 @@ company and an unproven sender.
 ``expect``: any of ``rule`` (a rule's name: it matched; null: none did), ``rules`` (all of them in order),
 ``direction``, ``support_in``, ``proven``, ``customer``, ``company`` and ``deal`` (name or id, or null), ``owners``,
 ``fallback``, ``recipients`` (in any order), ``ticket`` (a stage, ``none``, or ``{stage, action, priority}``),
-``disposition`` and ``address``: the words of ``supportrelay explain --json``. Without ``expect`` the rule that carries
+``disposition``, ``tags`` and ``address``: the words of ``supportrelay explain --json``. Without ``expect`` the rule that carries
 the example must match.
 """
 
@@ -150,12 +150,15 @@ def _lower(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
 
 
+def _as_list(expected: Any) -> list[Any]:
+    return [expected] if isinstance(expected, str) else list(expected or ())
+
+
 def _people(name: str) -> _Compare:
     """Addresses in any order and any case."""
 
     def compare(expected: Any, came_out: Mapping[str, Any]) -> tuple[object, object]:
-        wanted = [expected] if isinstance(expected, str) else expected or ()
-        return sorted(map(str.lower, wanted)), sorted(map(str.lower, came_out.get(name) or ()))
+        return sorted(map(str.lower, _as_list(expected))), sorted(map(str.lower, came_out.get(name) or ()))
 
     return compare
 
@@ -203,5 +206,6 @@ EXPECTABLE: dict[str, _Compare] = {
     "recipients": _people("recipients"),
     "ticket": _ticket,
     "disposition": _same_word("disposition"),
+    "tags": lambda expected, came_out: (_as_list(expected), list(came_out.get("tags") or ())),
 }
 """What an example may expect, and how it is compared."""

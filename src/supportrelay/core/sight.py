@@ -3,6 +3,7 @@
 What needs the store or the CRM (same mail, threads, owners) comes after; `desk` finishes the table.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -17,12 +18,15 @@ from supportrelay.core.membership import Membership
 from supportrelay.core.ports import SigningKey
 from supportrelay.core.reason import Reason
 from supportrelay.core.settings import SupportAddress
-from supportrelay.core.token import read_delivery_token, read_message_id, read_ticket_token, read_trail
+from supportrelay.core.token import Trail, read_delivery_token, read_message_id, read_ticket_token, read_trail
 from supportrelay.core.value import value_class
 
-__all__ = ["Author", "ForwardPaths", "Sight", "look", "sort_forward_paths"]
+__all__ = ["Author", "ForwardPaths", "Sight", "look", "own_trail", "sort_forward_paths"]
 
 _POSTMASTER = frozenset({"postmaster", "abuse"})
+_MAX_TRAILS = 20
+# `Proof.by` of AUTH, and of a gateway that saw an aligned signature (`edge.sender_proof`).
+_OUTSIDE_PROOF = re.compile(r"\bdkim=pass\b|^auth\b", re.IGNORECASE)
 
 
 @value_class
@@ -133,13 +137,16 @@ def look(
 ) -> Sight:
     """Answer the questions that the mail itself can answer, in the order of DESIGN 2."""
     address, place = _own_address(facts, envelope, members)
+    proof = _proof_of_author(facts, proof, members)
     author = find_author(facts, proof=proof, address=address, members=members)
     externals = _externals(facts, members)
     delivery_id, ticket_id = _tokens(facts, envelope, members, keys, now)
     is_automatic, is_answer = _automatic(automatic, author)
     reasons = [Reason.of(f"place.{place}", address=address.address), author.reason]
     direction, forwarded_by = _direction(facts, author, externals, members, keys, automatic, is_automatic)
-    customers: tuple[Mailbox, ...] = (author.mailbox,) if author.mailbox and not author.is_staff else ()
+    customers: tuple[Mailbox, ...] = ()
+    if author.mailbox is not None and members.is_external(author.mailbox):
+        customers = (author.mailbox,)
     if direction == Direction.OUTBOUND:
         customers = externals
     if direction == Direction.NOTE:
@@ -179,7 +186,7 @@ def _direction(
     is_automatic: bool,
 ) -> tuple[Direction, Mailbox | None]:
     """The first question that says yes; with the colleague who forwards, for a forwarding note."""
-    if read_trail(keys, facts.first("x-supportrelay-trail")) or read_message_id(keys, facts.message_id):
+    if own_trail(facts, keys) or read_message_id(keys, facts.message_id):
         return Direction.LOOP, None
     if automatic.kind == AutomaticKind.REPORT:
         return Direction.REPORT, None
@@ -195,6 +202,25 @@ def _direction(
     if inside is not None and members.is_external(inside):
         return Direction.NOTE, author.mailbox
     return Direction.NOTE, None
+
+
+def own_trail(facts: Facts, keys: Sequence[SigningKey]) -> Trail | None:
+    """Our signed mark on the mail's own header; another relay may have put its own above it."""
+    marks = (read_trail(keys, value) for value in facts.fields.get("x-supportrelay-trail", ())[:_MAX_TRAILS])
+    return next((mark for mark in marks if mark is not None), None)
+
+
+def _proof_of_author(facts: Facts, proof: Proof, members: Membership) -> Proof:
+    """Staff outside ``internal_domains`` are proven by AUTH or aligned DKIM only (DESIGN 6).
+
+    Their provider's SPF vouches for everybody there, and a trusted host's word is about our own domains.
+    """
+    if proof.verdict != Verdict.PROVEN or not facts.from_:
+        return proof
+    sender = facts.from_[0]
+    if not members.is_staff(sender) or members.is_internal_domain(sender.domain) or _OUTSIDE_PROOF.search(proof.by):
+        return proof
+    return Proof(Verdict.UNPROVEN, f"{proof.by} does not vouch for staff outside internal_domains")
 
 
 def _automatic(automatic: Automatic, author: Author) -> tuple[bool, bool]:
@@ -230,9 +256,12 @@ def find_author(facts: Facts, *, proof: Proof, address: SupportAddress, members:
         return Author(None, False, False, False, Reason.of("author.no_single_from", fields=facts.from_fields))
     sender = facts.from_[0]
     answer_to = next((m for m in facts.reply_to if members.is_external(m)), None)
-    if any(fnmatchcase(sender.key, pattern) for pattern in address.form_senders) and answer_to:
-        return Author(answer_to, False, False, True, Reason.of("author.form_sender", sender=sender.key))
     is_ours = members.is_ours(sender.key)
+    if any(fnmatchcase(sender.key, pattern) for pattern in address.form_senders):
+        # Without a Reply-To the form names nobody; it is a form's mail all the same.
+        author = answer_to or (None if is_ours else sender)
+        code = "author.form_sender" if answer_to else "author.form_sender_alone"
+        return Author(author, False, False, True, Reason.of(code, sender=sender.key))
     is_staff = members.is_staff(sender)
     if (is_ours or is_staff) and is_proven and facts.original_from is not None:
         # A gateway or our own group rewrote From; the author inside is not proven by that.
@@ -242,7 +271,7 @@ def find_author(facts: Facts, *, proof: Proof, address: SupportAddress, members:
             return Author(original, members.is_staff(original), False, False, reason)
     if is_ours:
         if is_proven and answer_to:
-            return Author(answer_to, False, False, True, Reason.of("author.reply_to", sender=sender.key))
+            return Author(answer_to, False, False, False, Reason.of("author.reply_to", sender=sender.key))
         return Author(None, False, False, False, Reason.of("author.ours_unvouched", sender=sender.key))
     if len(facts.from_) > 1:
         if any(members.is_staff(m) or members.is_ours(m.key) for m in facts.from_):

@@ -16,7 +16,7 @@ from supportrelay.core.sight import Sight
 from supportrelay.core.ticket import Stage, StageRule, TicketView
 from supportrelay.core.value import value_class
 
-__all__ = ["StageChange", "stage_by_mail"]
+__all__ = ["StageChange", "moved_by_person", "stage_by_mail", "was_moved_by_person"]
 
 
 @value_class
@@ -68,17 +68,27 @@ def stage_by_mail(
             return StageChange(ticket.stage, moves=False, note=refusal, reasons=reasons)
     if ticket is None:
         return StageChange(stage, moves=True, reasons=(Reason.of(f"stage.opened_{column}", stage=str(stage)),))
-    if ticket.moved_by_person_at is not None and ticket.moved_by_person_at > accepted_at:
-        return StageChange(
-            ticket.stage,
-            moves=False,
-            note="moved_by_person",
-            reasons=(Reason.of("stage.moved_by_person", stage=str(ticket.stage), wanted=str(stage)),),
-        )
+    if was_moved_by_person(ticket, accepted_at):
+        return moved_by_person(ticket, stage)
     if ticket.stage == stage:
         return StageChange(stage, moves=False, reasons=(Reason.of("stage.already", stage=str(stage)),))
     reason = Reason.of(f"stage.moved_{column}", before=str(ticket.stage), stage=str(stage))
     return StageChange(stage, moves=True, reasons=(reason,))
+
+
+def was_moved_by_person(ticket: TicketView, accepted_at: datetime) -> bool:
+    """A person's move after the mail was accepted stands against what the mail asks for."""
+    return ticket.moved_by_person_at is not None and ticket.moved_by_person_at > accepted_at
+
+
+def moved_by_person(ticket: TicketView, wanted: Stage) -> StageChange:
+    """The stage stays where the person put it; that something else was wanted is recorded."""
+    return StageChange(
+        ticket.stage,
+        moves=False,
+        note="moved_by_person",
+        reasons=(Reason.of("stage.moved_by_person", stage=str(ticket.stage), wanted=str(wanted)),),
+    )
 
 
 def _wanted(sight: Sight, desk: Desk, ticket: TicketView | None) -> tuple[StageRule, str]:

@@ -1,7 +1,7 @@
 """Signed marks: delivery and ticket tokens in addresses, the loop trail, our own Message-IDs, probes.
 
-All are HMAC-SHA-256 cut to 80 bits (RULES 3.1); the newest key signs, every kept key verifies. Tokens are lower-case
-base32 without padding, because some MTAs fold the case of local parts.
+All are HMAC-SHA-256 cut to 80 bits (RULES 3.1); the newest key signs, every kept key verifies. Tokens in addresses are
+lower-case base32 without padding, because some MTAs fold the case of local parts; the others are hexadecimal.
 """
 
 import base64
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _MAC_OCTETS = 10
-_MAC_CHARACTERS = 16
+_MAC_CHARACTERS = 20
 _NUMBER_OCTETS = 5
 _DAY_OCTETS = 2
 _VALID_DAYS = 14
@@ -35,6 +35,12 @@ _VALID_DAYS = 14
 
 def _mac(key: SigningKey, purpose: bytes, said: bytes) -> bytes:
     return hmac.digest(key.secret, purpose + b"\0" + said, "sha256")[:_MAC_OCTETS]
+
+
+def _is_signed(keys: Sequence[SigningKey], purpose: bytes, said: str, mac: str) -> bool:
+    """Whether any of our keys wrote this MAC (lower-case hexadecimal)."""
+    told, written = said.encode("utf-8", "replace"), mac.encode("utf-8", "replace")
+    return any(hmac.compare_digest(_mac(key, purpose, told).hex().encode(), written) for key in keys)
 
 
 def _spell(octets: bytes) -> str:
@@ -99,7 +105,7 @@ class Trail:
 def trail(key: SigningKey, instance: str, queue_id: str) -> str:
     """Value of ``X-Supportrelay-Trail``."""
     said = f"v1; inst={instance}; msg={queue_id}"
-    return f"{said}; mac={_spell(_mac(key, b'trail', said.encode()))}"
+    return f"{said}; mac={_mac(key, b'trail', said.encode()).hex()}"
 
 
 def read_trail(keys: Sequence[SigningKey], value: str) -> Trail | None:
@@ -107,8 +113,7 @@ def read_trail(keys: Sequence[SigningKey], value: str) -> Trail | None:
     if not value:
         return None
     said, _, mac_text = value.strip().rpartition("; mac=")
-    mac = _unspell(mac_text.strip())
-    if not said or not any(hmac.compare_digest(_mac(key, b"trail", said.encode()), mac) for key in keys):
+    if not said or not _is_signed(keys, b"trail", said, mac_text.strip()):
         return None
     parts = dict(part.strip().partition("=")[::2] for part in said.split(";")[1:])
     return Trail(parts.get("inst", ""), parts.get("msg", ""))
@@ -116,7 +121,7 @@ def read_trail(keys: Sequence[SigningKey], value: str) -> Trail | None:
 
 def new_message_id(key: SigningKey, seed: str, domain: str) -> str:
     """A Message-ID that only we can make: ``<seed.mac@domain>``; ``seed`` is a dot-free word."""
-    return f"<{seed}.{_spell(_mac(key, b'message-id', seed.encode()))}@{domain}>"
+    return f"<{seed}.{_mac(key, b'message-id', seed.encode()).hex()}@{domain}>"
 
 
 def read_message_id(keys: Sequence[SigningKey], message_id: str) -> str | None:
@@ -125,28 +130,26 @@ def read_message_id(keys: Sequence[SigningKey], message_id: str) -> str | None:
     seed, _, mac_text = local.rpartition(".")
     if not seed or len(mac_text) != _MAC_CHARACTERS:
         return None
-    mac = _unspell(mac_text)
-    if not any(hmac.compare_digest(_mac(key, b"message-id", seed.encode()), mac) for key in keys):
+    if not _is_signed(keys, b"message-id", seed, mac_text):
         return None
     return seed
 
 
 def marker_code(key: SigningKey, ticket_id: int, queue_id: str) -> str:
     """Short check code of a banner's marker line: 6 characters."""
-    return _spell(_mac(key, b"marker", f"{ticket_id}:{queue_id}".encode()))[:6]
+    return _mac(key, b"marker", f"{ticket_id}:{queue_id}".encode()).hex()[:6]
 
 
 def sign_probe(key: SigningKey, reader: str, day: int) -> str:
     """Value of ``X-Supportrelay-Probe``: who alone gets the probe's copy."""
     said = f"{day}; {reader}"
-    return f"{said}; {_spell(_mac(key, b'probe', said.encode()))}"
+    return f"{said}; {_mac(key, b'probe', said.encode()).hex()}"
 
 
 def read_probe(keys: Sequence[SigningKey], value: str, today: int) -> str | None:
     """The reader of a probe that we signed today or yesterday, None otherwise."""
     said, _, mac_text = value.strip().rpartition("; ")
-    mac = _unspell(mac_text)
-    if not said or not any(hmac.compare_digest(_mac(key, b"probe", said.encode()), mac) for key in keys):
+    if not said or not _is_signed(keys, b"probe", said, mac_text):
         return None
     day, _, reader = said.partition("; ")
     return reader if day.isdigit() and today - int(day) in {0, 1} else None

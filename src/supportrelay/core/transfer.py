@@ -9,6 +9,7 @@ _COLUMNS = 76
 # What a literal line of quoted-printable may hold; '=' is not in it.
 _LITERAL = re.compile(rb"[\t !-<>-~]*")
 _PLAIN = bytes(range(32, 127)) + b"\r\n\t"
+_LITERAL_OCTETS = _PLAIN.replace(b"=", b"")
 # As binascii.a2b_qp reads it; without a group it stands for nothing.
 _TOKEN = re.compile(rb"=([0-9A-Fa-f]{2}|=)|=\r\n")
 
@@ -45,6 +46,23 @@ def _quoted_line(line: bytes) -> bytes:
 
 def quoted_printable(octets: bytes) -> bytes:
     """Quoted-printable of text with CRLF line ends; the line ends stay hard line breaks, a lone CR or LF is quoted."""
+    head = octets[: _literal_from(octets)]
+    return _quoted(head) + octets[len(head) :] if len(head) < len(octets) else _quoted(octets)
+
+
+def _literal_from(octets: bytes) -> int:
+    """Where the lines begin that stand for themselves to the end: mostly all that follows a notice in UTF-8."""
+    at = octets.find(b"\r\n", len(octets.rstrip(_LITERAL_OCTETS)))
+    if at < 0:
+        return len(octets)
+    tail = octets[at + 2 :]
+    is_clean = tail.count(b"\n") == tail.count(b"\r\n") == tail.count(b"\r")
+    if not is_clean or b" \r" in tail or b"\t\r" in tail or tail.endswith((b" ", b"\t")):
+        return len(octets)
+    return at + 2 if max(map(len, tail.split(b"\r\n"))) <= _COLUMNS else len(octets)
+
+
+def _quoted(octets: bytes) -> bytes:
     ends = octets.count(b"\r\n")
     is_clean = ends and octets.count(b"\n") == ends == octets.count(b"\r")
     if is_clean and b" \r" not in octets and b"\t\r" not in octets:  # a quoted last space may pass column 76

@@ -109,7 +109,16 @@ class BannerTemplates:
             raise LookupError(name)
         text = _tidy(text_template.render(names))
         html_template = self._find(name, language, "html")
-        return Banner(text, html_template.render(names) if html_template is not None else _html_of(text, mark))
+        return Banner(text, lambda: self._html(html_template, names, text, mark))
+
+    def _html(self, template: jinja2.Template | None, names: dict[str, str | int | bool], text: str, mark: str) -> str:
+        """The HTML form; a template that fails on these values gives way to the text's own words."""
+        if template is None:
+            return _html_of(text, mark)
+        try:
+            return template.render(names)
+        except (LookupError, jinja2.TemplateError, TypeError, ValueError, ArithmeticError):
+            return _html_of(text, mark)
 
     def _find(self, name: str, language: str, form: str) -> jinja2.Template | None:
         found = self._templates.get((name, language, form)) or self._templates.get((name, "", form))

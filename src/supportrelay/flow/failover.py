@@ -28,7 +28,8 @@ async def give_to_allmember(
 
     A second copy to somebody who may hold the first carries a new Message-ID (DESIGN 5); Allmember never had one.
     """
-    if copy_plan is None:
+    if copy_plan is None:  # passed on as it came: Allmember has no part in it
+        await office.store.add_failover(queue_id, [], why, office.now())
         return 0
     address = rulebook.address(address_name)
     now = office.now()
