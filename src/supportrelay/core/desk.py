@@ -276,7 +276,12 @@ def _passed_on(known: Known) -> Decision:
     return _base(known, known.sight.direction, reasons=(Reason.of(code),))
 
 
-def _passed_on_now(known: Known, direction: Direction) -> tuple[Recipient, ...]:
+def _passed_on_now(known: Known, direction: Direction, disposition: Disposition) -> tuple[Recipient, ...]:
+    """Who gets it as it came beside the desk; what is held is held for everybody until a person decides."""
+    if disposition == Disposition.HOLD:
+        return ()
+    if direction == Direction.LOOP:
+        return passed_on(replace(known.paths, postmaster=()), known.members)
     people = passed_on(known.paths, known.members)
     if direction != Direction.DUPLICATE:
         return people
@@ -310,7 +315,7 @@ def _base(
         owners=owners,
         fallback=fallback,
         rules=known.outcome.names,
-        recipients=each_once([*recipients, *_passed_on_now(known, direction)]),
+        recipients=each_once([*recipients, *_passed_on_now(known, direction, disposition)]),
         ticket=ticket,
         disposition=disposition,
         copy=copy,
