@@ -358,6 +358,7 @@ class DeliveryView:
     state: DeliveryState
     ticket_id: int | None
     message_id: str
+    kind: DeliveryKind = DeliveryKind.OWNER
 
 
 @value_class
@@ -439,12 +440,22 @@ class Store(Protocol):
         """The newest delivery of a mail with this Message-ID to that recipient (comparing form)."""
         ...
 
+    async def deliveries_of(self, queue_id: str) -> list[DeliveryView]:
+        """All copies of a message, in the order in which they were made."""
+        ...
+
     async def fail_delivery(self, delivery_id: int, outcome: Outcome, now: datetime) -> Reported:
         """A report said that a delivered copy did not arrive."""
         ...
 
     async def signing_keys(self) -> list[SigningKey]:
         """All keys, newest first; makes the first one when there is none."""
+        ...
+
+    async def absent_set(
+        self, address: str, who: str, now: datetime, *, until: datetime | None = None, back: bool = False
+    ) -> dict[str, Any]:
+        """Remember that somebody is away (until told otherwise without ``until``) or back."""
         ...
 
     async def absent_until(self, now: datetime) -> Mapping[str, datetime | None]:

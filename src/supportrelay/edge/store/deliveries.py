@@ -27,6 +27,7 @@ from supportrelay.edge.store.settle import insert_deliveries
 __all__ = [
     "add_failover",
     "claim_deliveries",
+    "deliveries_of",
     "delivery",
     "delivery_of_copy",
     "fail_delivery",
@@ -63,7 +64,7 @@ FROM messages m INDEXED BY messages_at_work LEFT JOIN decisions x ON x.message =
 LEFT JOIN conversations c ON c.id = m.conversation_id
 WHERE m.state = 'composed' AND m.state NOT IN ('delivered', 'filed') AND m.due_at <= ? ORDER BY m.due_at LIMIT ?"""
 _VIEW = """
-SELECT d.id, m.queue_id, d.recipient, d.state, c.ticket_id, m.message_id, d.new_message_id FROM deliveries d
+SELECT d.id, m.queue_id, d.recipient, d.state, c.ticket_id, m.message_id, d.new_message_id, d.kind FROM deliveries d
 JOIN messages m ON m.seq = d.message LEFT JOIN conversations c ON c.id = m.conversation_id"""
 
 
@@ -232,6 +233,12 @@ def delivery_of_copy(connection: sqlite3.Connection, message_id: str, recipient:
     return _view(max((row for row in rows if row is not None), default=None, key=lambda row: int(row[0])))
 
 
+def deliveries_of(connection: sqlite3.Connection, queue_id: str) -> list[DeliveryView]:
+    """All copies of a message."""
+    rows = connection.execute(f"{_VIEW} WHERE m.queue_id = ? ORDER BY d.id", (clean_text(queue_id),)).fetchall()
+    return [view for row in rows if (view := _view(row)) is not None]
+
+
 def fail_delivery(connection: sqlite3.Connection, delivery_id: int, outcome: Outcome, now: int) -> Reported:
     """A report said that a copy which the next host took did not arrive."""
     row = connection.execute(_ATTEMPTED, (delivery_id,)).fetchone()
@@ -246,10 +253,12 @@ def fail_delivery(connection: sqlite3.Connection, delivery_id: int, outcome: Out
     return update_message(connection, seq)
 
 
-def _view(row: tuple[int, str, str, str, int | None, str, str] | None) -> DeliveryView | None:
+def _view(row: tuple[int, str, str, str, int | None, str, str, str] | None) -> DeliveryView | None:
     if row is None:
         return None
-    return DeliveryView(row[0], row[1], row[2], DeliveryState(row[3]), row[4], row[6] or row[5])
+    return DeliveryView(
+        row[0], row[1], row[2], DeliveryState(row[3]), row[4], row[6] or row[5], kind=DeliveryKind(row[7])
+    )
 
 
 def _reply_line(outcome: Outcome) -> str:

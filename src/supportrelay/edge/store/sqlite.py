@@ -200,6 +200,10 @@ class SqliteStore(StoreViews):
         """The newest delivery of a mail with this Message-ID to that recipient."""
         return self.read(lambda c: copies.delivery_of_copy(c, message_id, recipient))
 
+    async def deliveries_of(self, queue_id: str) -> list[DeliveryView]:
+        """All copies of a message."""
+        return self.read(lambda c: copies.deliveries_of(c, queue_id))
+
     async def fail_delivery(self, delivery_id: int, outcome: Outcome, now: datetime) -> Reported:
         """A report said that a delivered copy did not arrive."""
         return await self.write(lambda c: copies.fail_delivery(c, delivery_id, outcome, to_microseconds(now)))
