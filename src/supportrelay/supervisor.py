@@ -23,7 +23,7 @@ from supportrelay import bootstrap
 from supportrelay.config import Config, ConfigError, diff_needing_restart, load, warnings
 from supportrelay.core.errors import InputError, RelayError
 from supportrelay.edge.web.health import open_web_port, serve_health
-from supportrelay.log import get_logger
+from supportrelay.log import get_logger, hide
 from supportrelay.worker_process import run_worker
 
 __all__ = ["run"]
@@ -68,6 +68,7 @@ def run(config_path: Path) -> int:
         for problem in exc.problems:
             sys.stderr.write(problem + "\n")
         return 2
+    hide(*config.secrets)
     for warning in warnings(config):
         log.warning("config.warning", text=warning)
     try:
@@ -217,6 +218,7 @@ def _reload(house: _House) -> None:
         for problem in exc.problems:
             log.error("config.refused", problem=problem)
     else:
+        hide(*config.secrets)
         for key in diff_needing_restart(house.config, config):
             log.warning("config.needs_restart", key=key)
         house.config = config

@@ -17,7 +17,7 @@ from supportrelay.edge.control.server import ControlServer
 from supportrelay.edge.smtp_in import Listener, start_listener
 from supportrelay.flow.accept import Accept
 from supportrelay.flow.worker import Worker
-from supportrelay.log import get_logger
+from supportrelay.log import get_logger, hide
 
 __all__ = ["run_worker"]
 
@@ -118,6 +118,7 @@ class _Work:
         """Swap rules, addresses, certificates; read by a thread, since it takes longer than a mail may wait."""
         try:
             config = await asyncio.to_thread(load, self._config.path)
+            hide(*config.secrets)
             await asyncio.to_thread(check_rules, config)
             await parts.reload(config)
         except RelayError as exc:

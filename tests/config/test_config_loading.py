@@ -12,7 +12,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from supportrelay.config import Config, diff_needing_restart, find_config, load, owner_conflicts
+from supportrelay.config import Config, diff_needing_restart, find_config, load, owner_conflicts, state_folder_of
 from supportrelay.config.source import read_source
 from supportrelay.core.errors import ConfigError
 from supportrelay.core.settings import Desk
@@ -81,7 +81,15 @@ def test_the_smallest_file_loads_with_every_default(write: Callable[[str], Path]
 def test_defaults_are_those_of_the_plain_values(write: Callable[[str], Path]) -> None:
     """One truth: what core takes for the default is what the reference says."""
     desk = load(write(SMALLEST), {}).desk()
-    plain = Desk(desk.addresses, desk.internal_domains, desk.admins, desk.hostname, desk.authserv_id, spam=desk.spam)
+    plain = Desk(
+        desk.addresses,
+        desk.internal_domains,
+        desk.admins,
+        desk.hostname,
+        desk.authserv_id,
+        spam=desk.spam,
+        stock_subjects=desk.stock_subjects,  # the list that we ship, in normalised form
+    )
 
     assert desk == plain
 
@@ -334,3 +342,50 @@ def test_a_file_that_may_not_be_read_is_named(write: Callable[[str], Path]) -> N
     file.chmod(stat.S_IWUSR)
 
     assert problems_of(file) == ["supportrelay.yaml: cannot be read (Permission denied)"]
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [
+        pytest.param("", id="by default"),
+        pytest.param("storage: {url: 'sqlite:///state/relay.db'}\n", id="from the file's folder"),
+        pytest.param("storage: {url: 'sqlite:////var/tmp/x/../relay.db'}\n", id="absolute"),
+        pytest.param("storage: {url: 'sqlite:///${SUPPORTRELAY_TEST_STATE:-there}/relay.db'}\n", id="environment"),
+    ],
+)
+def test_where_the_state_is_can_be_told_without_the_models(write: Callable[[str], Path], storage: str) -> None:
+    """A command beside a running daemon asks no more than that."""
+    file = write(SMALLEST + storage)
+
+    for environment in ({}, {"SUPPORTRELAY_TEST_STATE": "here"}):
+        assert state_folder_of(file, environment) == load(file, environment).state_folder
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("a: [", id="no YAML"),
+        pytest.param("", id="empty"),
+        pytest.param("[a, b]", id="a list"),
+        pytest.param("storage: here", id="no mapping"),
+        pytest.param("storage: {url: [a]}", id="no text"),
+        pytest.param("storage: {url: 'postgresql://x/y'}", id="another store"),
+        pytest.param("storage: {url: 'sqlite:///${SUPPORTRELAY_NOT_SET}/a.db'}", id="variable not set"),
+    ],
+)
+def test_where_the_state_is_cannot_be_told_from_a_broken_file(write: Callable[[str], Path], text: str) -> None:
+    assert state_folder_of(write(text), {}) is None
+
+
+def test_the_secrets_in_use_are_known_so_that_the_log_can_leave_them_out(write: Callable[[str], Path]) -> None:
+    (write("").parent / "secret").write_text("from-a-file\n")
+    text = SMALLEST.replace("outbound: {outbox: true}", "").rstrip() + (
+        "\noutbound:\n"
+        "  - {host: a.example, auth: {kind: password, user: relay, password: '${PASSWORD}'}}\n"
+        "  - {host: b.example, auth: {kind: xoauth2, user: relay, token_file: secret}}\n"
+    )
+
+    assert set(load(write(text), {"PASSWORD": "from-the-environment"}).secrets) == {
+        "from-the-environment",
+        "from-a-file",
+    }

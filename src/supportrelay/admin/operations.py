@@ -9,6 +9,7 @@ from typing import Any
 
 from supportrelay.admin import crm, mail, outbox, probe, queue, tickets
 from supportrelay.admin.context import OperationContext
+from supportrelay.admin.wording import languages_of
 from supportrelay.core.errors import ConfigError, RelayError
 
 __all__ = ["OPERATIONS", "dispatch", "perform"]
@@ -69,9 +70,13 @@ async def perform(context: OperationContext, op: str, args: Mapping[str, Any]) -
 
 
 async def dispatch(context: OperationContext, op: str, args: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer as it goes over the control socket: ``{ok, result}`` or ``{ok, error, exit}``."""
+    """The answer as it goes over the control socket: ``{ok, result, languages}`` or ``{ok, error, exit}``.
+
+    ``languages`` (`languages_of`) spares the command from reading the configuration.
+    """
     try:
-        return {"ok": True, "result": await perform(context, op, args)}
+        result = await perform(context, op, args)
+        return {"ok": True, "result": result, "languages": languages_of(context.config)}
     except ConfigError as exc:
         return {"ok": False, "error": str(exc), "exit": 2}
     except RelayError as exc:

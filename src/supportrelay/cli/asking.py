@@ -52,6 +52,7 @@ class Relay:
     """
 
     config_option: str | None = None
+    _told_languages: Mapping[str, str] | None = None
 
     @cached_property
     def config_path(self) -> Path:
@@ -69,20 +70,28 @@ class Relay:
 
     @cached_property
     def state_directory(self) -> Path:
-        """Where the store and the control socket are."""
-        return Path(self.config.state_folder)
+        """Where the store and the control socket are; read without validating the file when that is possible."""
+        from supportrelay.config import state_folder_of
 
-    @cached_property
+        return state_folder_of(self.config_path) or Path(self.config.state_folder)
+
+    @property
     def language(self) -> str:
-        """The language of the first support address: in which people are answered."""
-        return str(self.config.desk().addresses[0].language)
+        """The language in which commands answer."""
+        return self._languages[""]
 
     def language_of(self, address_name: str) -> str:
-        """The language of a support address by its name; the first one's when there is no such address."""
-        for address in self.config.desk().addresses:
-            if address.name == address_name:
-                return str(address.language)
-        return self.language
+        """The language of a support address by its name; that of commands when there is no such address."""
+        return self._languages.get(address_name, self.language)
+
+    @cached_property
+    def _languages(self) -> Mapping[str, str]:
+        """The running relay said so with its answer, which spares reading the configuration."""
+        if self._told_languages is not None:
+            return self._told_languages
+        from supportrelay.admin.wording import languages_of
+
+        return languages_of(self.config)
 
     def ask(self, op: str, *, timeout_s: float = 60.0, **args: Any) -> Any:
         """The result of an operation of `supportrelay.admin.operations`.
@@ -100,24 +109,29 @@ class Relay:
             raise InputError(str(exc)) from exc
         if not answer.get("ok"):
             raise CommandFailed(str(answer.get("error", "no answer")), int(answer.get("exit", 1)))
+        self._told_languages = answer.get("languages")
         return answer.get("result")
 
     def is_running(self) -> bool:
         """A daemon takes commands."""
         try:
-            ControlClient(control_path(self.state_directory)).call("relay.ping", {}, who=person(), timeout_s=10)
+            answer = ControlClient(control_path(self.state_directory)).call(
+                "relay.ping", {}, who=person(), timeout_s=10
+            )
         except NotRunning:
             return False
         except NotHeard as exc:
             raise InputError(str(exc)) from exc
+        self._told_languages = answer.get("languages")
         return True
 
     def _ask_directly(self, op: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
         from supportrelay.admin.state import act_as_owner
         from supportrelay.bootstrap import open_offline
-        from supportrelay.log import configure
+        from supportrelay.log import configure, hide
 
         configure(os.environ.get("SUPPORTRELAY_LOG", "warning"))
+        hide(*self.config.secrets)
         who = person()  # before the user changes
         act_as_owner(self.state_directory)
 

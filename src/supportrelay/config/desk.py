@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from supportrelay.config.place import DEFAULT_URL, SQLITE
 from supportrelay.config.scalars import Domain, Duration, FilePath, HeaderName, StageWord, Text
 from supportrelay.config.section import Section
 from supportrelay.core.settings import SpamMark
@@ -25,18 +26,17 @@ __all__ = [
 ]
 
 _LATER_KINDS = frozenset({"hubspot", "zendesk", "jira"})
-_SQLITE = "sqlite:///"
 
 
 def _storage_url(text: str, info: ValidationInfo) -> str:
     """The URL with an absolute path; the text may hold a password, so it is never repeated."""
     if text.startswith(("postgresql://", "postgres://")):
         raise PydanticCustomError("relay", "PostgreSQL comes in a later version; write sqlite:////absolute/file.db")
-    name = text.removeprefix(_SQLITE)
-    if not text.startswith(_SQLITE) or not name.strip("/") or name.endswith("/") or "\0" in name or "?" in name:
+    name = text.removeprefix(SQLITE)
+    if not text.startswith(SQLITE) or not name.strip("/") or name.endswith("/") or "\0" in name or "?" in name:
         raise PydanticCustomError("relay", "must be sqlite:////absolute/file.db or sqlite:///file.db (from here)")
     folder = (info.context or {}).get("folder")
-    return _SQLITE + (os.path.normpath(folder / name) if folder else name)
+    return SQLITE + (os.path.normpath(folder / name) if folder else name)
 
 
 def _kind(value: Any) -> Any:
@@ -55,7 +55,7 @@ class StorageConfig(Section):
     """Where everything is kept."""
 
     url: Annotated[str, AfterValidator(_storage_url)] = Field(
-        default="sqlite:////var/lib/supportrelay/relay.db",
+        default=DEFAULT_URL,
         description="The store: sqlite:////absolute/file.db, or sqlite:///file.db from this file's folder. Large "
         "mails, the control socket and the outbox stand beside it. Keep it on a local disk.",
     )
@@ -63,7 +63,7 @@ class StorageConfig(Section):
     @property
     def path(self) -> Path:
         """The SQLite file."""
-        return Path(self.url.removeprefix(_SQLITE))
+        return Path(self.url.removeprefix(SQLITE))
 
 
 class DirectoryConfig(Section):

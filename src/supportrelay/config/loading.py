@@ -1,4 +1,4 @@
-"""Find and load the configuration; every mistake is told at once, by line."""
+"""Load the configuration; every mistake is told at once, by line."""
 
 import os
 from collections.abc import Mapping
@@ -18,31 +18,7 @@ from supportrelay.core.errors import ConfigError
 _NOWHERE = "nowhere.invalid"
 _MOST_ATTEMPTS = 5
 
-__all__ = ["SEARCHED", "find_config", "load"]
-
-SEARCHED = ("config/supportrelay.yaml", "/etc/supportrelay/supportrelay.yaml")
-"""Where the configuration is looked for when neither ``--config`` nor ``$SUPPORTRELAY_CONFIG`` names it."""
-
-
-def find_config(explicit: str | None, environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the configuration file to use.
-
-    Args:
-        explicit: What ``--config`` said; None looks at ``$SUPPORTRELAY_CONFIG`` and then at `SEARCHED`.
-        environment: Of the process.
-
-    Raises:
-        ConfigError: There is none. A file that was named is not looked for: `load` says what is wrong with it.
-    """
-    named = explicit or environment.get("SUPPORTRELAY_CONFIG")
-    if named:
-        return Path(named)
-    for place in SEARCHED:
-        if Path(place).is_file():
-            return Path(place)
-    places = " or ".join(SEARCHED)
-    told = f"no configuration: name it with --config or $SUPPORTRELAY_CONFIG, or put it at {places}"
-    raise ConfigError([f"{told}; 'supportrelay init' writes a first one"])
+__all__ = ["load"]
 
 
 def load(path: Path | str, environment: Mapping[str, str] = os.environ) -> Config:

@@ -3,11 +3,12 @@
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PrivateAttr, SecretStr
 
 from supportrelay.config.address import AddressConfig, Language
 from supportrelay.config.desk import CrmConfig, DkimConfig, KeepConfig, SpamConfig, StagesConfig, StorageConfig
@@ -55,6 +56,18 @@ def _usable_cores() -> int:
 def _own_name() -> str:
     name = socket.getfqdn().rstrip(".").lower()
     return name if name.isascii() and name and " " not in name else "localhost"
+
+
+def _secrets(value: Any) -> Iterator[str]:
+    """The values of all `SecretStr` in a section."""
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _secrets(getattr(value, name))
+    elif isinstance(value, tuple):
+        for one in value:
+            yield from _secrets(one)
 
 
 def _as_list(value: Any) -> Any:
@@ -247,6 +260,11 @@ class Config(Section):
         """The folder with the desk's own templates, None without."""
         beside = self._path.parent / "banner"
         return self.banner_folder or (beside if beside.is_dir() else None)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Passwords, tokens and keys in use: what the log must never show."""
+        return tuple(_secrets(self))
 
     def where(self, *path: str | int) -> str:
         """``FILE:LINE:COLUMN`` of the value at a key path, or of what is nearest around it."""

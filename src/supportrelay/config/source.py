@@ -78,12 +78,13 @@ class Source:
         return list(dict.fromkeys(line for _, line in sorted(placed, key=lambda one: one[0])))
 
 
-def read_source(file: Path, environment: Mapping[str, str]) -> Source:
+def read_source(file: Path, environment: Mapping[str, str], *, loader: Any = yaml.SafeLoader) -> Source:
     """Return a file's values with their places.
 
     Args:
         file: The configuration; ``*_file`` names are relative to its folder.
         environment: Where ``${VARIABLE}`` is looked up.
+        loader: ``yaml.CSafeLoader`` is ten times as quick and tells worse what is wrong.
 
     Raises:
         ConfigError: There is no such file, it cannot be read, or it is no YAML. Smaller mistakes are left in
@@ -101,7 +102,7 @@ def read_source(file: Path, environment: Mapping[str, str]) -> Source:
     except OSError as exc:
         raise ConfigError([f"{file}: cannot be read ({exc.strerror})"]) from None
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=loader)
         _Reader(source, file.parent, environment).read(node)
     except yaml.YAMLError as exc:
         raise ConfigError([_syntax_error(file, text, exc)]) from None
