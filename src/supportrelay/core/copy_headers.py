@@ -222,8 +222,8 @@ class _Writer:
         lines = [context.received, plain_field("X-Supportrelay-Id", context.queue_id)]
         if context.ticket_id is not None:
             lines.append(plain_field("X-Supportrelay-Ticket", ticket_label(context.ticket_id)))
-        if plan.reason_code:
-            lines.append(plain_field("X-Supportrelay-Reason", plan.reason_code))
+        if reason := plan.reason_name or plan.reason_code:
+            lines.append(plain_field("X-Supportrelay-Reason", reason))
         if plan.tags:
             lines.append(plain_field("X-Supportrelay-Tags", ", ".join(plan.tags)))
         if context.trail:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from supportrelay.core.decision import Decision, Recipient
+from supportrelay.core.decision import Decision, Direction, Recipient
 from supportrelay.core.delivery import DeliveryKind
 from supportrelay.core.desk import Known
 from supportrelay.core.errors import TransientFailure
@@ -18,7 +18,7 @@ from supportrelay.flow.assign import Assigned, CrmSilentError, assign
 from supportrelay.flow.compose import Original
 from supportrelay.flow.deliver import Deliverer
 from supportrelay.flow.office import Office, Rulebook
-from supportrelay.flow.reports import Filed, concerns_report, explain_report, file_report
+from supportrelay.flow.reports import Filed, concerns_report, explain_report, file_report, note_return
 from supportrelay.flow.settlement import settlement_of, waiting
 from supportrelay.log import get_logger
 
@@ -59,6 +59,8 @@ async def decide_on(
     if concerns_report(assessment):
         filed = await file_report(office, rulebook, assessment, accepted.octets) if acts else explain_report(assessment)
         return _as_assigned(filed, assessment), filed.changes
+    if acts and assessment.sight.direction == Direction.LOOP and assessment.paths.desk:
+        await note_return(office, rulebook, assessment)
     assigned = await assign(office, rulebook, assessment, may_wait=may_wait, is_released=is_released)
     return _for_probe(office, assigned, facts), ()
 

@@ -25,6 +25,7 @@ def settlement_of(
     decision, assessment = assigned.decision, assigned.assessment
     facts, sight = assessment.facts, assessment.sight
     is_joining = decision.ticket.action == TicketAction.JOIN
+    deliveries = _deliveries(office, rulebook, decision, facts, queue_id)
     checks = decision.direction not in {Direction.LOOP, Direction.REPORT} and bool(assessment.paths.desk)
     return Settlement(
         queue_id=queue_id,
@@ -43,12 +44,12 @@ def settlement_of(
         change=_change(rulebook, assigned) if is_joining else None,
         is_inbound=decision.direction == Direction.INBOUND and not sight.is_automatic,
         sent_at=assessment.accepted_at,
-        ids=_ids(facts, decision),
+        ids=_ids(facts, decision, deliveries),
         thread_index=facts.thread_index,
         participants=_participants(assigned),
         has_cc_support=decision.direction == Direction.INBOUND and decision.place == "cc",
         first_arrival=assessment.gathered.duplicate_of,
-        deliveries=_deliveries(office, rulebook, decision, queue_id),
+        deliveries=deliveries,
         changes=_changes(decision, sight),
     )
 
@@ -125,14 +126,16 @@ def _change(rulebook: Rulebook, assigned: Assigned) -> TicketChange:
     )
 
 
-def _ids(facts: Facts, decision: Decision) -> tuple[KnownId, ...]:
-    """Ids that lead to this ticket from now on: the mail's own, and every one it names (RULES 4.2c)."""
+def _ids(facts: Facts, decision: Decision, deliveries: tuple[NewDelivery, ...]) -> tuple[KnownId, ...]:
+    """Ids that lead to this ticket from now on: the mail's own, its copies', and every one it names (RULES 4.2c)."""
     if decision.ticket.action == TicketAction.NONE:
         return ()
     named = dict.fromkeys((*facts.in_reply_to, *reversed(facts.references)))
     named.pop(facts.message_id, None)
     anchors = tuple(KnownId(one, "anchor") for one in list(named)[:_MAX_ANCHORS])
-    return (*((KnownId(facts.message_id, "seen"),) if facts.message_id else ()), *anchors)
+    given = {copy.new_message_id: None for copy in deliveries if copy.new_message_id}
+    own = (KnownId(facts.message_id, "seen"),) if facts.message_id else ()
+    return (*own, *(KnownId(one, "generated") for one in given), *anchors)
 
 
 def _participants(assigned: Assigned) -> tuple[str, ...]:
@@ -150,10 +153,17 @@ def _participants(assigned: Assigned) -> tuple[str, ...]:
     return tuple(people)
 
 
-def _deliveries(office: Office, rulebook: Rulebook, decision: Decision, queue_id: str) -> tuple[NewDelivery, ...]:
+def _deliveries(
+    office: Office, rulebook: Rulebook, decision: Decision, facts: Facts, queue_id: str
+) -> tuple[NewDelivery, ...]:
+    """The copies to make; their own Message-ID when the desk wants one.
+
+    A mail without any gets one too: the next hop would add one that we never learn, and answers would lose the ticket.
+    """
     address = rulebook.address(decision.address_name)
     new_id = ""
-    if address.message_id == "new" and decision.copy is not None:
+    has_none = "message-id" not in facts.fields
+    if (address.message_id == "new" or has_none) and decision.copy is not None:
         domain = address.sender_address.rpartition("@")[2]
         new_id = new_message_id(office.keys[0], queue_id, domain)
     return tuple(
