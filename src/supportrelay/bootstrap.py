@@ -13,7 +13,7 @@ from pathlib import Path
 
 from supportrelay.admin.context import OperationContext
 from supportrelay.config import Config
-from supportrelay.core.decision import Decision
+from supportrelay.core.decision import Decision, Fallback
 from supportrelay.core.envelope import Envelope, Role
 from supportrelay.core.errors import ConfigError, InputError
 from supportrelay.core.ports import Courier, Lease
@@ -133,8 +133,17 @@ def _rulebook(config: Config, courier: Courier, store: SqliteStore) -> Rulebook:
         courier=courier,
         domains=domains,
         directory=BuiltinDirectory(store, domains),
-        words={language: {"unverified": Catalogue(language).text("copy.unverified")} for language in _LANGUAGES},
+        words={language: _words(Catalogue(language)) for language in _LANGUAGES},
     )
+
+
+def _words(catalogue: Catalogue) -> dict[str, str]:
+    """Small words of the copies: who is not known for sure, and why this reader got it (``banner_details: full``)."""
+    return {
+        "unverified": catalogue.text("copy.unverified"),
+        "reason.owner": catalogue.text("reason.owners.ticket_keeps_deal", deal="{deal}"),
+        **{f"reason.{fallback}": catalogue.text(f"fallback.{fallback}") for fallback in Fallback},
+    }
 
 
 def check_rules(config: Config) -> None:

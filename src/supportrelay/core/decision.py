@@ -135,7 +135,7 @@ class CopyPlan:
         forwarded_by: The colleague who forwarded it, "" otherwise.
         reason_code: Short neutral code for the banner.
         reason_name: ``owner`` or the fallback's name, for X-Supportrelay-Reason.
-        reason_text: Sentence for ``banner_details: full``; "" otherwise.
+        reason_text: Name of the deal, for the sentence of ``banner_details: full``.
         is_first: First mail of its ticket (the long banner).
         visible_recipients: Owners to add to Cc (``show_recipients``), else empty.
         tags: From rules.

@@ -75,10 +75,17 @@ def _banner(
         forwarded_by=plan.forwarded_by,
         is_unproven=plan.is_unproven,
         reason_code=plan.reason_code,
-        reason_text=plan.reason_text if address.banner_details == "full" else "",
+        reason_text=_reason_text(rulebook, plan, address) if address.banner_details == "full" else "",
         is_first=plan.is_first,
     )
     return rulebook.banners.render(plan.banner, address.language, values)
+
+
+def _reason_text(rulebook: Rulebook, plan: CopyPlan, address: SupportAddress) -> str:
+    """Why this reader got it, as a sentence; "" when there is none for it."""
+    name = f"reason.{plan.reason_name}"
+    sentence = rulebook.word(address.language, name)
+    return "" if sentence == name else sentence.replace("{deal}", plan.reason_text)
 
 
 def _shown(mailbox: Mailbox) -> str:
