@@ -23,8 +23,8 @@ from supportrelay.core.membership import Membership
 from supportrelay.core.owners import OwnerChoice
 from supportrelay.core.ports import Gathered
 from supportrelay.core.reason import Reason
-from supportrelay.core.recipients import choose_recipients, each_once, passed_on, reply_to
-from supportrelay.core.rules import RuleOutcome
+from supportrelay.core.recipients import Choice, choose_recipients, each_once, passed_on, reply_to
+from supportrelay.core.rules import RouteKind, RuleOutcome
 from supportrelay.core.sight import ForwardPaths, Sight
 from supportrelay.core.stages import StageChange, moved_by_person, stage_by_mail, was_moved_by_person
 from supportrelay.core.thread import Match
@@ -97,17 +97,17 @@ def _ordinary(known: Known) -> Decision:
     owners, fallback, owner_reasons = _owners(known)
     disposition = _disposition(known, fallback)
     ticket, ticket_reasons = _ticket(known)
-    people, people_reasons = _people(known, owners, fallback, ticket, disposition)
-    reasons = (*known.match.reasons, *owner_reasons, *outcome.reasons, *ticket_reasons, *people_reasons)
+    choice = _people(known, owners, fallback, ticket, disposition)
+    reasons = (*known.match.reasons, *owner_reasons, *outcome.reasons, *ticket_reasons, *choice.reasons)
     return _base(
         known,
         sight.direction,
         owners=owners,
         fallback=fallback,
-        recipients=people,
+        recipients=choice.people,
         ticket=ticket if disposition == Disposition.RELAY else TicketPlan(),
         disposition=disposition,
-        copy=_copy_plan(known, owners, fallback, ticket),
+        copy=_copy_plan(known, owners, fallback, ticket, choice.readers),
         reasons=reasons,
     )
 
@@ -190,15 +190,13 @@ def _people(
     fallback: Fallback | None,
     ticket: TicketPlan,
     disposition: Disposition,
-) -> tuple[tuple[Recipient, ...], tuple[Reason, ...]]:
-    """Who gets a copy; an automatic answer that joined a ticket goes to nobody."""
+) -> Choice:
+    """Who gets a copy; an automatic answer that joined a ticket goes to nobody but who a rule names."""
     if disposition != Disposition.RELAY:
-        return (), (Reason.of(f"disposition.{disposition}"),)
+        return Choice((), (Reason.of(f"disposition.{disposition}"),))
     sight = known.sight
     answers_ticket = sight.is_automatic_answer and ticket.action == TicketAction.JOIN
-    if answers_ticket and sight.address.automatic == "keep" and known.outcome.route is None:
-        return (), (Reason.of("recipients.automatic_answer"),)
-    choice = choose_recipients(
+    return choose_recipients(
         sight,
         known.facts,
         owners=owners,
@@ -206,16 +204,19 @@ def _people(
         outcome=known.outcome,
         members=known.members,
         teams=known.teams,
+        stays_on_ticket=answers_ticket and sight.address.automatic == "keep",
     )
-    return choice.people, choice.reasons
 
 
-def _copy_plan(known: Known, owners: tuple[str, ...], fallback: Fallback | None, ticket: TicketPlan) -> CopyPlan:
+def _copy_plan(
+    known: Known, owners: tuple[str, ...], fallback: Fallback | None, ticket: TicketPlan, readers: tuple[str, ...]
+) -> CopyPlan:
     sight, choice = known.sight, known.choice
     author = sight.customers[0] if sight.forwarded_by and sight.customers else sight.author.mailbox
     if author is None and known.facts.from_:
         author = known.facts.from_[0]
     printed, is_cut = reply_to(sight, known.facts, owners=owners, members=known.members)
+    reason_code, reason_name = _why_these_readers(known.outcome, fallback)
     return CopyPlan(
         address_name=sight.address.name,
         author=author.key if author else "",
@@ -226,18 +227,26 @@ def _copy_plan(known: Known, owners: tuple[str, ...], fallback: Fallback | None,
         banner=known.outcome.banner or "full",
         is_unproven=sight.direction == Direction.UNPROVEN,
         forwarded_by=sight.forwarded_by.key if sight.forwarded_by else "",
-        reason_code=_REASON_CODES[fallback] if fallback else "O",
-        reason_name=str(fallback) if fallback else "owner",
+        reason_code=reason_code,
+        reason_text=choice.deal_name if choice else "",
+        reason_name=reason_name,
         is_first=ticket.action != TicketAction.JOIN,
-        visible_recipients=_visible(known, owners) if sight.address.show_recipients else (),
+        visible_recipients=_visible(known, readers) if sight.address.show_recipients else (),
         tags=tuple(dict.fromkeys((*known.outcome.tags, *_marks(sight)))),
     )
 
 
-def _visible(known: Known, owners: tuple[str, ...]) -> tuple[str, ...]:
-    """Owners to add to Cc: those who do not stand in To or Cc already."""
+def _why_these_readers(outcome: RuleOutcome, fallback: Fallback | None) -> tuple[str, str]:
+    """The short code and the name of why these people got it: a rule, the fallback, or because they own it."""
+    if outcome.route is not None and outcome.route.kind != RouteKind.OWNERS:
+        return "RU", "rule"
+    return (_REASON_CODES[fallback], str(fallback)) if fallback else ("O", "owner")
+
+
+def _visible(known: Known, readers: tuple[str, ...]) -> tuple[str, ...]:
+    """Readers to add to Cc: those who do not stand in To or Cc already."""
     addressed = {mailbox.key for mailbox in (*known.facts.to, *known.facts.cc)}
-    return tuple(owner for owner in owners if owner.lower() not in addressed)
+    return tuple(reader for reader in readers if reader.lower() not in addressed)
 
 
 def _marks(sight: Sight) -> tuple[str, ...]:
@@ -250,8 +259,8 @@ def _same_mail(known: Known) -> Decision:
     """The same mail once more: nothing new on the board, only people who have none yet get a copy."""
     owners, fallback, _ = _owners(known)
     disposition = Disposition.HOLD if _is_held_spam(known) else _disposition(known, fallback)
-    people, _ = _people(known, owners, fallback, _first_arrivals_ticket(known), disposition)
-    missing = tuple(p for p in people if p.address.lower() not in known.gathered.duplicate_has)
+    choice = _people(known, owners, fallback, _first_arrivals_ticket(known), disposition)
+    missing = tuple(p for p in choice.people if p.address.lower() not in known.gathered.duplicate_has)
     return _base(
         known,
         Direction.DUPLICATE,
@@ -259,7 +268,7 @@ def _same_mail(known: Known) -> Decision:
         fallback=fallback,
         recipients=missing,
         ticket=TicketPlan(ticket_id=known.gathered.duplicate_ticket),
-        copy=replace(_copy_plan(known, owners, fallback, TicketPlan()), is_first=False),
+        copy=replace(_copy_plan(known, owners, fallback, TicketPlan(), choice.readers), is_first=False),
         reasons=(Reason.of("duplicate.same_mail", first=known.gathered.duplicate_of, missing=len(missing)),),
     )
 

@@ -25,10 +25,12 @@ class Choice:
     Attributes:
         people: People and lists by whom the mail is read, in order, each once.
         reasons: Including everybody who was left out, and why.
+        readers: The owners, or whom a rule names in their place; those whom ``show_recipients`` shows.
     """
 
     people: tuple[Recipient, ...]
     reasons: tuple[Reason, ...]
+    readers: tuple[str, ...] = ()
 
 
 def choose_recipients(
@@ -40,15 +42,28 @@ def choose_recipients(
     outcome: RuleOutcome,
     members: Membership,
     teams: Mapping[str, tuple[str, ...]],
+    stays_on_ticket: bool = False,
 ) -> Choice:
-    """Owners, else Allmember (or what a rule says instead), then what rules add; then leave out who needs none."""
+    """Owners, else Allmember (or what a rule says instead), then what rules add; then leave out who needs none.
+
+    Args:
+        stays_on_ticket: An automatic answer that is kept on its ticket: nobody gets it but who a rule names.
+    """
     reasons: list[Reason] = []
     wanted = _wanted(sight, owners=owners, fallback=fallback, outcome=outcome, members=members, teams=teams)
-    left = _leave_out(sight, facts, wanted, reasons)
-    added = [Recipient(a, _kind(a, members, DeliveryKind.OWNER), "rule") for a in outcome.also_to]
+    if stays_on_ticket and outcome.route is None:
+        wanted = []
+        reasons.append(Reason.of("recipients.automatic_answer"))
+    left, addressed = _leave_out(sight, facts, wanted, reasons)
+    if addressed and not left and sight.direction in _NEVER_WITHOUT_READER:
+        reasons.append(Reason.of("recipients.addressed_after_all"))
+        left = addressed
+    also_to = [Recipient(a, _kind(a, members, DeliveryKind.OWNER), "rule") for a in outcome.also_to]
+    added, _ = _leave_out(sight, facts, also_to, reasons)
     if outcome.rewrite_recipient:
         added.append(Recipient(outcome.rewrite_recipient, DeliveryKind.AS_IS, "rewrite"))
-    return Choice(each_once([*left, *added]), tuple(reasons))
+    readers = tuple(one.address for one in wanted if one.kind == DeliveryKind.OWNER)
+    return Choice(each_once([*left, *added]), tuple(reasons), readers)
 
 
 def passed_on(paths: ForwardPaths, members: Membership) -> tuple[Recipient, ...]:
@@ -90,8 +105,13 @@ def _kind(address: str, members: Membership, kind: DeliveryKind) -> DeliveryKind
     return kind if members.is_staff(mailbox) else DeliveryKind.AS_IS
 
 
-def _leave_out(sight: Sight, facts: Facts, wanted: Sequence[Recipient], reasons: list[Reason]) -> list[Recipient]:
-    """Take out the author and people who stand in To or Cc; an inbound mail is never left without a reader."""
+_NEVER_WITHOUT_READER = frozenset({Direction.INBOUND, Direction.AUTOMATIC, Direction.UNPROVEN})
+
+
+def _leave_out(
+    sight: Sight, facts: Facts, wanted: Sequence[Recipient], reasons: list[Reason]
+) -> tuple[list[Recipient], list[Recipient]]:
+    """Take out the author and people who stand in To or Cc; return who is left, and who is addressed already."""
     addressed = {mailbox.key for mailbox in (*facts.to, *facts.cc)}
     writers = {sight.author.key, sight.forwarded_by.key if sight.forwarded_by else ""} - {""}
     if sight.is_unproven_staff:
@@ -106,10 +126,7 @@ def _leave_out(sight: Sight, facts: Facts, wanted: Sequence[Recipient], reasons:
             out.append(recipient)
         else:
             left.append(recipient)
-    if not left and out and sight.direction in {Direction.INBOUND, Direction.AUTOMATIC, Direction.UNPROVEN}:
-        reasons.append(Reason.of("recipients.addressed_after_all"))
-        return out
-    return left
+    return left, out
 
 
 def each_once(recipients: Sequence[Recipient]) -> tuple[Recipient, ...]:

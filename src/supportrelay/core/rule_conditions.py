@@ -63,12 +63,17 @@ Ask = Callable[[View], bool | None]
 
 @value_class
 class Test:
-    """One condition; ``name`` is what the configuration calls it."""
+    """One condition; ``name`` is what the configuration calls it.
+
+    Attributes:
+        names_spam: It asks whether the mail is called spam; so its rule decides about spam.
+    """
 
     __test__ = False  # no test of pytest's
 
     name: str
     ask: Ask = field(repr=False)
+    names_spam: bool = False
 
     def answer(self, view: View) -> Answer:
         """The answer; a *cannot tell* is noted in ``view.untold``."""
@@ -155,7 +160,9 @@ def condition(name: str, value: ConditionValue, compile_pattern: CompilePattern)
         InputError: The value cannot have an effect: a word that is none, a pattern that cannot be used.
         KeyError: No condition of that name (`CONDITIONS` has them all).
     """
-    return Test(name, CONDITIONS[name](value, compile_pattern))
+    ask = CONDITIONS[name](value, compile_pattern)
+    names_spam = name == "spam" or (name == "direction" and Direction.SPAM in _lowered(_strings(value)))
+    return Test(name, ask, names_spam)
 
 
 _Builder = Callable[[ConditionValue, CompilePattern], Ask]
@@ -167,15 +174,30 @@ def _strings(value: ConditionValue) -> list[str]:
     return list(value)
 
 
+def _lowered(words: Sequence[str]) -> set[str]:
+    return {word.strip().lower() for word in words}
+
+
 def _words(allowed: Sequence[str], of: Callable[[View], str]) -> _Builder:
     def build(value: ConditionValue, compile_pattern: CompilePattern) -> Ask:  # noqa: ARG001  one shape for all
-        wanted = {word.strip().lower() for word in _strings(value)}
+        wanted = _lowered(_strings(value))
         unknown = sorted(wanted - set(allowed))
         if unknown:
             raise InputError(f"no such word: {', '.join(unknown)}; known are {', '.join(allowed)}")
         return lambda view: of(view) in wanted
 
     return build
+
+
+_by_direction = _words(sorted(RULE_DIRECTIONS), attrgetter("subject.direction"))
+
+
+def _direction(value: ConditionValue, compile_pattern: CompilePattern) -> Ask:
+    """Mail that is called spam is spam beside whatever else it is."""
+    ask = _by_direction(value, compile_pattern)
+    if Direction.SPAM not in _lowered(_strings(value)):
+        return ask
+    return lambda view: view.subject.is_spam or ask(view)
 
 
 def _truth(of: Callable[[View], bool | None]) -> _Builder:
@@ -248,7 +270,7 @@ def _size_over(value: ConditionValue, compile_pattern: CompilePattern) -> Ask:  
 
 
 def _language(value: ConditionValue, compile_pattern: CompilePattern) -> Ask:  # noqa: ARG001  one shape for all
-    wanted = {word.strip().lower() for word in _strings(value)}
+    wanted = _lowered(_strings(value))
     for word in wanted:
         if not (word.isascii() and word.isalpha() and len(word) in {2, 3}):
             raise InputError(f"{word!r} is no language; use ja, en, fr, pl or another code of two or three letters")
@@ -262,7 +284,7 @@ def _hours(value: ConditionValue, compile_pattern: CompilePattern) -> Ask:  # no
 
 
 CONDITIONS: dict[str, _Builder] = {
-    "direction": _words(sorted(RULE_DIRECTIONS), attrgetter("subject.direction")),
+    "direction": _direction,
     "support_in": _words([str(place) for place in Place], attrgetter("subject.place")),
     "from": _patterns(attrgetter("from_"), are_addresses=True),
     "to": _patterns(attrgetter("to"), are_addresses=True),

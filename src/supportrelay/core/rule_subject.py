@@ -23,6 +23,7 @@ class RuleSubject:
     """One mail as rules see it. None means: cannot be told now; empty means: asked, and there is none.
 
     Attributes:
+        is_spam: A spam filter marked it. is_held_spam: and the ``spam`` setting holds it, unless a rule decides.
         automatic: `automatic.rule_word` of its class, "" for people.
         proven: Whether the sender is proven.
         known_contact: The customer's exact address is a contact in the CRM.
@@ -38,6 +39,7 @@ class RuleSubject:
     envelope: Envelope
     accepted_at: datetime
     is_spam: bool = False
+    is_held_spam: bool = False
     automatic: str = ""
     proven: bool | None = False
     known_contact: bool | None = None

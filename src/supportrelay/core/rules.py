@@ -3,10 +3,11 @@
 A rule that says ``continue`` lets the ones below it speak as well. Then lists add up (``also_to``, ``tag``), and of
 everything else the word of the rule that stands higher remains: route, banner, disposition, rewrite_recipient, and for
 the ticket each of stage, priority, and whether there shall be one. A rule that cannot be told now is skipped, which is
-recorded, and the next one is asked.
+recorded, and the next one is asked. Mail that the ``spam`` setting holds is shown only to rules that ask for spam by
+name, until one of them matches.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 from supportrelay.core.decision import Disposition
@@ -25,7 +26,18 @@ from supportrelay.core.rule_subject import RuleSubject, View
 from supportrelay.core.ticket import Stage
 from supportrelay.core.value import value_class
 
-__all__ = ["Actions", "Priority", "Route", "RouteKind", "Rule", "RuleOutcome", "RuleSubject", "Skipped", "evaluate"]
+__all__ = [
+    "Actions",
+    "Priority",
+    "Route",
+    "RouteKind",
+    "Rule",
+    "RuleOutcome",
+    "RuleSubject",
+    "Skipped",
+    "evaluate",
+    "names_condition",
+]
 
 
 class RouteKind(StrEnum):
@@ -135,7 +147,10 @@ def evaluate(rules: Sequence[Rule], subject: RuleSubject) -> RuleOutcome:
     matched: list[Rule] = []
     skipped: list[Skipped] = []
     reasons: list[Reason] = []
+    must_name_spam = subject.is_held_spam
     for rule in rules:
+        if must_name_spam and not _names_spam(rule.when):
+            continue
         view.untold.clear()
         said = rule.when.answer(view)
         if said is Answer.CANNOT_TELL:
@@ -144,6 +159,7 @@ def evaluate(rules: Sequence[Rule], subject: RuleSubject) -> RuleOutcome:
             reasons.append(Reason.of("rule.skipped", rule=rule.name, conditions=", ".join(untold)))
         elif said is Answer.YES:
             matched.append(rule)
+            must_name_spam = False
             reasons.append(Reason.of("rule.matched", rule=rule.name))
             if not rule.then.continues:
                 break
@@ -180,13 +196,23 @@ def _merge(matched: Sequence[Rule], skipped: tuple[Skipped, ...], reasons: tuple
     )
 
 
+def names_condition(rules: Sequence[Rule], name: str) -> bool:
+    """Whether any rule asks this condition."""
+    return any(test.name == name for rule in rules for test in _tests(rule.when))
+
+
 def _names_spam(when: Condition) -> bool:
+    return any(test.names_spam for test in _tests(when))
+
+
+def _tests(when: Condition) -> Iterator[Test]:
     match when:
-        case Test(name=name):
-            return name == "spam"
+        case Test():
+            yield when
         case AllOf(parts=parts) | AnyOf(parts=parts):
-            return any(_names_spam(part) for part in parts)
+            for part in parts:
+                yield from _tests(part)
         case Negation(part=part):
-            return _names_spam(part)
+            yield from _tests(part)
         case Always():
-            return False
+            return
