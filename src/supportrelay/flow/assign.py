@@ -15,7 +15,7 @@ from supportrelay.core.mailbox import Mailbox, parse_path
 from supportrelay.core.owners import OwnerChoice, choose_owners, owners_of_deals
 from supportrelay.core.ports import Domains, OwnerDirectory
 from supportrelay.core.reason import Reason
-from supportrelay.core.rules import RuleOutcome, RuleSubject, evaluate
+from supportrelay.core.rules import RuleOutcome, RuleSubject, evaluate, names_condition
 from supportrelay.core.subject import normalise_subject
 from supportrelay.core.thread import Match, choose_ticket
 from supportrelay.core.ticket import TicketView
@@ -99,7 +99,10 @@ async def assign(
         customer = await _customer_of_mail(assessment, crm)
     absent = frozenset(await office.store.absent_until(office.now()))
     customer, choice = await _owners(assessment, rulebook, match.ticket, customer, crm, absent)
-    outcome = evaluate(rulebook.rules, _rule_subject(assessment, choice, customer, crm))
+    contact = await _known_contact(rulebook, customer, choice, crm)
+    outcome = evaluate(
+        rulebook.rules, _rule_subject(assessment, choice, known_contact=contact, is_released=is_released)
+    )
     if outcome.always_new and match.ticket is not None:
         refused = ((match.ticket, "thread.always_new"), *match.refused)
         match = Match(refused=refused)
@@ -233,12 +236,31 @@ async def _companies(assessment: Assessment, ticket: TicketView | None, crm: _Cr
     return frozenset(found)
 
 
+async def _known_contact(
+    rulebook: Rulebook, customer: Mailbox | None, choice: OwnerChoice | None, crm: _Crm
+) -> bool | None:
+    """Whether the customer is a contact in the CRM; None when it could not tell.
+
+    A ticket's customer may be somebody else than who wrote, and then nobody has asked for him yet.
+    """
+    if choice is None or customer is None:
+        return None if choice is None else False
+    answer = crm.answers.get(customer.key)
+    if answer is None and names_condition(rulebook.rules, "known_contact"):
+        answer = await crm.ask(customer)
+        if answer is None:
+            return None
+    return answer is not None and answer.is_known_contact
+
+
+_PROVEN = {Verdict.PROVEN: True, Verdict.UNPROVEN: False, Verdict.UNKNOWN: None}
+
+
 def _rule_subject(
-    assessment: Assessment, choice: OwnerChoice | None, customer: Mailbox | None, crm: _Crm
+    assessment: Assessment, choice: OwnerChoice | None, *, known_contact: bool | None, is_released: bool
 ) -> RuleSubject:
-    """What rules see; None where the CRM could not tell."""
+    """What rules see; None where the CRM, or whoever vouches for senders, could not tell."""
     sight = assessment.sight
-    answer = crm.answers.get(customer.key) if customer else None
     return RuleSubject(
         direction=sight.direction,
         place=sight.place,
@@ -246,9 +268,10 @@ def _rule_subject(
         envelope=assessment.envelope,
         accepted_at=assessment.accepted_at,
         is_spam=sight.is_spam,
+        is_held_spam=sight.is_spam and not is_released and assessment.members.desk.spam.then == "hold",
         automatic="" if sight.author.is_form else rule_word(sight.automatic.kind),
-        proven=sight.proof.verdict == Verdict.PROVEN,
-        known_contact=(answer.is_known_contact if answer else False) if choice else None,
+        proven=_PROVEN[sight.proof.verdict],
+        known_contact=known_contact,
         companies=choice.companies if choice else None,
         deals=choice.deals if choice else None,
         owners=choice.owners if choice else None,
