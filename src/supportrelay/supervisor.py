@@ -64,6 +64,7 @@ def run(config_path: Path) -> int:
     """Run the daemon until SIGTERM; 0 after a clean stop, 1 when it could not start, 2 for a wrong configuration."""
     try:
         config = load(config_path)
+        bootstrap.check_rules(config)
     except ConfigError as exc:
         for problem in exc.problems:
             sys.stderr.write(problem + "\n")
