@@ -1,9 +1,11 @@
 """deliver: make one attempt for one delivery whose beginning is already committed, and commit its end."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from supportrelay.core.decision import CopyPlan
 from supportrelay.core.delivery import DeliveryKind, DeliveryState, Outcome, OutcomeKind, Phase
+from supportrelay.core.errors import TransientFailure
 from supportrelay.core.ports import Attempted, BegunDelivery, ClaimedDelivery, Reported
 from supportrelay.core.retry import next_attempt_at
 from supportrelay.core.rewrite import Copy
@@ -16,6 +18,8 @@ from supportrelay.log import get_logger
 __all__ = ["Deliverer"]
 
 log = get_logger()
+
+_REPORT_AGAIN_S = (0.5, 2.0, 8.0)
 
 
 @value_class
@@ -96,9 +100,19 @@ class Deliverer:
             )
         else:
             log.debug("delivery.delivered", queue_id=original.queue_id, attempt=begun.attempt)
-        return await office.store.report(
+        return await self._report(
             Attempted(begun.delivery_id, original.queue_id, begun.attempt, outcome, state, now, due_at)
         )
+
+    async def _report(self, attempted: Attempted) -> Reported:
+        """Commit the end of an attempt. A store that cannot write for a moment must not make us send a copy again."""
+        for wait_s in _REPORT_AGAIN_S:
+            try:
+                return await self._office.store.report(attempted)
+            except TransientFailure as exc:
+                log.warning("delivery.put_off", queue_id=attempted.queue_id, detail=str(exc))
+                await asyncio.sleep(wait_s)
+        return await self._office.store.report(attempted)
 
     async def _outcome(
         self, rulebook: Rulebook, original: Original, begun: _Begun, copies: dict[tuple[str, str], Copy]

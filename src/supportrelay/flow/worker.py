@@ -4,7 +4,7 @@ Whoever accepts a message holds its lease and goes on with it; nothing polls on 
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 
@@ -48,6 +48,9 @@ class Worker:
         self._room = asyncio.Event()
         self._room.set()
         self._leaving = False
+        self._claims_ended = asyncio.Event()
+        self._claims_ended.set()
+        self._left = asyncio.Event()
 
     # -- the fast way ------------------------------------------------------------------------------------------------
 
@@ -73,14 +76,19 @@ class Worker:
             if begun is None:
                 return
             copies: dict[tuple[str, str], Any] = {}
-            for delivery in begun.deliveries:
-                self._deliveries[delivery.delivery_id] = office.now()
-            if len(begun.deliveries) == 1:  # a task less for most mails
-                await self._first_attempt(rulebook, begun.original, begun.deliveries[0], copies)
-            else:
-                await asyncio.gather(
-                    *(self._first_attempt(rulebook, begun.original, one, copies) for one in begun.deliveries)
+            attempts = [
+                self._attempt(
+                    rulebook,
+                    accepted.queue_id,
+                    one.delivery_id,
+                    self._deliverer.deliver_begun(rulebook, begun.original, one, copies),
                 )
+                for one in begun.deliveries
+            ]
+            if len(attempts) == 1:  # a task less for most mails
+                await attempts[0]
+            else:
+                await asyncio.gather(*attempts)
         except TransientFailure as exc:
             log.warning("message.put_off", queue_id=accepted.queue_id, detail=str(exc))
         except Exception:
@@ -96,13 +104,21 @@ class Worker:
         except TransientFailure as exc:
             log.warning("message.not_held", queue_id=queue_id, detail=str(exc))
 
-    async def _first_attempt(self, rulebook: Rulebook, original: Any, delivery: Any, copies: Any) -> None:
+    async def _attempt(
+        self, rulebook: Rulebook, queue_id: str, delivery_id: int, attempt: Coroutine[Any, Any, Reported]
+    ) -> None:
+        """Make one attempt. One that breaks is found without an end and is due again; the others go on."""
+        self._deliveries[delivery_id] = self._office.now()
         try:
-            reported = await self._deliverer.deliver_begun(rulebook, original, delivery, copies)
+            reported = await attempt
             if reported.nobody_got_it:
                 await self._fail_over(rulebook)
+        except TransientFailure as exc:
+            log.warning("delivery.put_off", queue_id=queue_id, detail=str(exc))
+        except Exception:
+            log.exception("delivery.station_broke", queue_id=queue_id)
         finally:
-            self._deliveries.pop(delivery.delivery_id, None)
+            self._deliveries.pop(delivery_id, None)
 
     async def _fail_over(self, rulebook: Rulebook) -> None:
         """Somebody's last copy failed: such messages go to Allmember now."""
@@ -116,24 +132,29 @@ class Worker:
         self._wake.set()
 
     async def run(self) -> None:
-        """Pick up due work until `leave`; never raises."""
-        renewing = asyncio.create_task(self._every(_RENEW_S, self._renew))
-        sweeping = asyncio.create_task(self._every(_SWEEP_S, self._sweep))
+        """Pick up due work until `leave` begins, keep what is under way ours until it ends; never raises."""
+        self._claims_ended.clear()
+        renewing = asyncio.create_task(self._every(lambda: _RENEW_S, self._renew))
+        sweeping = asyncio.create_task(self._every(self._sweep_wait_s, self._sweep))
         try:
-            while not self._leaving:
-                try:
-                    busy = await self._pick_up()
-                except TransientFailure as exc:
-                    log.warning("queue.not_read", detail=str(exc))
-                    busy = False
-                except Exception:
-                    log.exception("queue.not_read")
-                    busy = False
-                if not busy:
-                    await self._sleep(_POLL_S)
+            await self._claim()
+            self._claims_ended.set()
+            await self._left.wait()
         finally:
             renewing.cancel()
             sweeping.cancel()
+
+    async def _claim(self) -> None:
+        while not self._leaving:
+            busy = False
+            try:
+                busy = await self._pick_up()
+            except TransientFailure as exc:
+                log.warning("queue.not_read", detail=str(exc))
+            except Exception:
+                log.exception("queue.not_read")
+            if not busy:
+                await self._sleep(_POLL_S)
 
     async def _sleep(self, wait_s: float) -> None:
         try:
@@ -166,18 +187,9 @@ class Worker:
         await self._carry(claimed.accepted, None, tries=claimed.tries, is_released=bool(claimed.released_by))
 
     async def _deliver(self, claimed: ClaimedDelivery) -> None:
-        self._deliveries[claimed.delivery_id] = self._office.now()
-        try:
-            rulebook = self._office.rulebook()
-            reported: Reported = await self._deliverer.deliver_claimed(rulebook, claimed)
-            if reported.nobody_got_it:
-                await self._fail_over(rulebook)
-        except TransientFailure as exc:
-            log.warning("delivery.put_off", queue_id=claimed.queue_id, detail=str(exc))
-        except Exception:
-            log.exception("delivery.station_broke", queue_id=claimed.queue_id)
-        finally:
-            self._deliveries.pop(claimed.delivery_id, None)
+        rulebook = self._office.rulebook()
+        attempt = self._deliverer.deliver_claimed(rulebook, claimed)
+        await self._attempt(rulebook, claimed.queue_id, claimed.delivery_id, attempt)
 
     # -- leases ------------------------------------------------------------------------------------------------------
 
@@ -202,9 +214,13 @@ class Worker:
         if await sweep(self._office, self._office.rulebook()):
             self.wake()
 
-    async def _every(self, wait_s: float, act: Any) -> None:
+    def _sweep_wait_s(self) -> float:
+        """Often enough that ``failover_after`` means what it says, also for who makes it short."""
+        return min(_SWEEP_S, max(_POLL_S, self._office.rulebook().desk.failover_after.total_seconds() / 2))
+
+    async def _every(self, wait_s: Callable[[], float], act: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await asyncio.sleep(wait_s)
+            await asyncio.sleep(wait_s())
             try:
                 await act()
             except TransientFailure as exc:
@@ -230,9 +246,12 @@ class Worker:
         """Finish what is under way (at most so long), hand back the rest."""
         self._leaving = True
         self._wake.set()
+        # What a claim brings that is under way now is still done: it is ours already.
+        await self._claims_ended.wait()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=wait_s)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._office.store.release(self._office.holder, self._office.now())
+        self._left.set()
