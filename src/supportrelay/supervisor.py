@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,15 +33,23 @@ log = get_logger()
 _PR_SET_PDEATHSIG = 1
 _STOP_WAIT_S = 90.0
 _RESTART_WAIT_S = 1.0
+# Children of a daemon that was killed die with it, but not in the same instant.
+_EARLIER_LIFE_S = 5.0
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
 
 @dataclass(slots=True)
 class _Child:
-    """One child process. ``holder`` names the leases of a worker's present life, "" for the web process."""
+    """One child process.
+
+    Attributes:
+        sockets: What it listens on; it closes all others, so that a port is closed when those who serve it leave.
+        holder: Names the leases of a worker's present life. former: of the life before, "" in the first.
+    """
 
     name: str
     main: Callable[["_Child", int], int]
+    sockets: list[socket.socket]
     holder: str = ""
     former: str = ""
     pid: int = 0
@@ -55,9 +63,14 @@ class _House:
     config: Config
     instance: str
     sockets: list[list[bootstrap.BoundListener]]
-    web: socket.socket | None
+    web: socket.socket
     children: list[_Child] = field(default_factory=list)
-    is_stopping: bool = False
+
+    def close_sockets(self, *, except_for: Sequence[socket.socket] = ()) -> None:
+        """Let go of ports; a port stays open while any process has it."""
+        for one in (*(bound.socket for of_worker in self.sockets for bound in of_worker), self.web):
+            if one not in except_for:
+                one.close()
 
 
 def run(config_path: Path) -> int:
@@ -86,14 +99,23 @@ def _only_one(state_folder: Path) -> Iterator[None]:
     """Hold the lock file: two daemons on one store would share its leases. It also proves an earlier life dead."""
     state_folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(state_folder / "relay.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + _EARLIER_LIFE_S
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"a relay is already running on {state_folder}") from None
+        while not _locked(lock):
+            if time.monotonic() > deadline:
+                raise InputError(f"a relay is already running on {state_folder}")
+            time.sleep(0.05)
         yield
     finally:
         os.close(lock)
+
+
+def _locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _serve(config: Config) -> int:
@@ -106,8 +128,9 @@ def _serve(config: Config) -> int:
     gc.freeze()  # children share what is imported by now
     ready_read, ready_write = os.pipe()
     for index in range(config.workers):
-        house.children.append(_Child(f"worker-{index}", _worker_main(house, index)))
-    house.children.append(_Child("web", _web_main(house)))
+        bound = [one.socket for one in sockets[index]]
+        house.children.append(_Child(f"worker-{index}", _worker_main(house, index), bound))
+    house.children.append(_Child("web", _web_main(house), [web]))
     for child in house.children:
         _start(house, child, ready_write)
     if not _all_ready(ready_read, config.workers):
@@ -158,8 +181,9 @@ def _start(house: _House, child: _Child, ready: int) -> None:
     try:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() == parent:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            # SIGHUP stays blocked: a reload asked for while a worker starts waits until it can hear it.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS - {signal.SIGHUP})
+            house.close_sockets(except_for=child.sockets)
             code = child.main(child, ready)
     except BaseException:
         log.exception("process.broke", name=child.name)
@@ -215,8 +239,9 @@ def _reload(house: _House) -> None:
     try:
         config = load(house.config.path)
         bootstrap.check_rules(config)
-    except ConfigError as exc:
-        for problem in exc.problems:
+        bootstrap.tls_contexts(config)
+    except RelayError as exc:
+        for problem in exc.problems if isinstance(exc, ConfigError) else [str(exc)]:
             log.error("config.refused", problem=problem)
     else:
         hide(*config.secrets)
@@ -232,7 +257,7 @@ def _reload(house: _House) -> None:
 
 def _stop(house: _House) -> int:
     """Ask the children to finish; a second signal, or time, ends them."""
-    house.is_stopping = True
+    house.close_sockets()
     for child in house.children:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child.pid, signal.SIGTERM)

@@ -67,12 +67,14 @@ class _Work:
     async def run(self, instance: str, holder: str, former_holder: str) -> int:
         async with open_parts(self._config, instance=instance, holder=holder) as parts:
             if former_holder:
-                await parts.store.release(former_holder, parts.office.now())
+                # Not `release`: what was under way may be what killed it, so the try counts.
+                await parts.store.take_back(former_holder.rpartition(":")[0], parts.office.now())
             worker = Worker(parts.office)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._stop.set)
             loop.add_signal_handler(signal.SIGHUP, self._begin_reload, parts)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
             control = await self._open_control(parts, worker)
             listeners = [await self._listen(parts, worker, bound) for bound in self._bound]
             working = asyncio.create_task(worker.run())
