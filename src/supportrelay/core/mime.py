@@ -8,6 +8,7 @@ import binascii
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import field
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from supportrelay.core.charset import decode_text
@@ -103,9 +104,18 @@ def read_parts(octets: bytes) -> Part:
             lone CR, or the whole is a multipart without a boundary or without any part. (Inside, such a multipart is
             a leaf: what stands around it can be edited all the same.)
     """
+    return _read_again(octets) if len(octets) <= _REMEMBERED_OCTETS else _read(octets)
+
+
+def _read(octets: bytes) -> Part:
     if b"\n" not in octets and b"\r" in octets:
         raise MimeError("lines end with a lone CR")
     return _Reader(octets).read(0, len(octets))
+
+
+# A message is read when it is assessed and again when its copy is written, a moment later.
+_REMEMBERED_OCTETS = 64 * 1024
+_read_again = lru_cache(maxsize=64)(_read)
 
 
 class _Reader:

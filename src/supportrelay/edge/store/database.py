@@ -24,6 +24,7 @@ _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 _LOCKED_WAIT_S = 10.0
+_OPEN_WAIT_S = 10.0
 
 
 class StoreError(InputError):
@@ -38,8 +39,10 @@ def connect(path: Path, *, read_only: bool, cache_kib: int = 16_384) -> sqlite3.
     mode = "ro" if read_only else "rw"
     uri = f"{path.resolve().as_uri()}?mode={mode}"
     connection = sqlite3.connect(
-        uri, uri=True, timeout=0.0, isolation_level=None, check_same_thread=False, cached_statements=256
+        uri, uri=True, timeout=_OPEN_WAIT_S, isolation_level=None, check_same_thread=False, cached_statements=256
     )
+    # Two processes that open the file at once, the first of them after a kill, wait for each other here; once open, the
+    # writer never waits on the event loop: it asks, and leaves the waiting to its thread.
     connection.execute(f"PRAGMA cache_size = -{cache_kib}")
     connection.execute("PRAGMA temp_store = MEMORY")
     if read_only:
@@ -53,6 +56,7 @@ def connect(path: Path, *, read_only: bool, cache_kib: int = 16_384) -> sqlite3.
         # The checkpointer (writer.py) does this beside the traffic; this is the net below it.
         connection.execute("PRAGMA wal_autocheckpoint = 65536")
         connection.execute(f"PRAGMA journal_size_limit = {128 * 1024 * 1024}")
+        connection.execute("PRAGMA busy_timeout = 0")
     return connection
 
 
