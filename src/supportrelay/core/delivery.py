@@ -82,7 +82,7 @@ class Outcome:
     Attributes:
         code: SMTP reply code, 0 when there was none.
         status: Enhanced status, "" when there was none.
-        text: The reply in one printable line, at most 500 characters.
+        text: The reply in one printable line, at most 500 characters; it mostly begins with code and status.
         host: ``host:port`` spoken to, "" when none.
         is_uncertain: The message may have been delivered although we did not hear so.
         counts: False when a pooled connection was simply gone and the try does not count as an attempt.
@@ -97,3 +97,10 @@ class Outcome:
     cause: Cause = Cause.NONE
     is_uncertain: bool = False
     at: datetime | None = None
+
+    @property
+    def reply(self) -> str:
+        """What the server said in one line: code, status and words, each once."""
+        if self.code and self.text.startswith(str(self.code)):
+            return self.text
+        return " ".join(part for part in (str(self.code or ""), self.status, self.text) if part)

@@ -95,7 +95,7 @@ class Deliverer:
                 queue_id=original.queue_id,
                 recipient=begun.recipient,
                 attempt=begun.attempt,
-                reply=f"{outcome.code} {outcome.status} {outcome.text}".strip(),
+                reply=outcome.reply,
                 cause=str(outcome.cause),
             )
         else:

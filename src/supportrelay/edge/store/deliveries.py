@@ -127,7 +127,7 @@ def report(connection: sqlite3.Connection, attempted: Attempted) -> Reported:
     arrived = a.state == DeliveryState.DELIVERED and state != DeliveryState.DELIVERED
     if is_running or arrived:
         due_at = None if a.due_at is None else to_microseconds(a.due_at)
-        connection.execute(_END, (a.state, due_at, _reply_line(a.outcome), a.delivery_id))
+        connection.execute(_END, (a.state, due_at, clean_text(a.outcome.reply), a.delivery_id))
     why = _why(a.outcome, recipient) | {"attempt": a.attempt}
     if begun_at is not None and is_running:
         why["begun_at"] = from_microseconds(begun_at)
@@ -246,7 +246,7 @@ def fail_delivery(connection: sqlite3.Connection, delivery_id: int, outcome: Out
         return Reported(MessageState.DEAD, nobody_got_it=False)
     state, attempts, _, seq, recipient = row
     if state != DeliveryState.FAILED:
-        connection.execute(_END, (DeliveryState.FAILED, None, _reply_line(outcome), delivery_id))
+        connection.execute(_END, (DeliveryState.FAILED, None, clean_text(outcome.reply), delivery_id))
     why = _why(outcome, recipient) | {"attempt": attempts, "by_report": True}
     what = f"delivery.{OutcomeKind.FAILED}"
     write_changes(connection, [change_row(now, what, "relay", why, message=seq, delivery_id=delivery_id)])
@@ -259,11 +259,6 @@ def _view(row: tuple[int, str, str, str, int | None, str, str, str] | None) -> D
     return DeliveryView(
         row[0], row[1], row[2], DeliveryState(row[3]), row[4], row[6] or row[5], kind=DeliveryKind(row[7])
     )
-
-
-def _reply_line(outcome: Outcome) -> str:
-    parts = (str(outcome.code) if outcome.code else "", outcome.status, outcome.text)
-    return clean_text(" ".join(part for part in parts if part))
 
 
 def _why(outcome: Outcome, recipient: str) -> dict[str, object]:
