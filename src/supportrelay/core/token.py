@@ -48,11 +48,12 @@ def _spell(octets: bytes) -> str:
 
 
 def _unspell(text: str) -> bytes:
-    """Octets of a token, b"" when it is none."""
+    """Octets of a token, b"" when it is none; a token has one spelling, the last bits count too."""
     try:
-        return base64.b32decode(text.upper() + "=" * (-len(text) % 8))
+        octets = base64.b32decode(text.upper() + "=" * (-len(text) % 8))
     except ValueError:
         return b""
+    return octets if _spell(octets) == text.lower() else b""
 
 
 def _signed_number(key: SigningKey, purpose: bytes, number: int, day: int) -> str:
