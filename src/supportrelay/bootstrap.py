@@ -142,6 +142,7 @@ def _words(catalogue: Catalogue) -> dict[str, str]:
     return {
         "unverified": catalogue.text("copy.unverified"),
         "reason.owner": catalogue.text("reason.owners.ticket_keeps_deal", deal="{deal}"),
+        "reason.rule": catalogue.text("why.rule"),
         **{f"reason.{fallback}": catalogue.text(f"fallback.{fallback}") for fallback in Fallback},
     }
 

@@ -134,7 +134,7 @@ class CopyPlan:
         is_unproven: The name in From is written as unconfirmed.
         forwarded_by: The colleague who forwarded it, "" otherwise.
         reason_code: Short neutral code for the banner.
-        reason_name: ``owner`` or the fallback's name, for X-Supportrelay-Reason.
+        reason_name: ``owner``, ``rule`` or the fallback's name, for X-Supportrelay-Reason.
         reason_text: Name of the deal, for the sentence of ``banner_details: full``.
         is_first: First mail of its ticket (the long banner).
         visible_recipients: Owners to add to Cc (``show_recipients``), else empty.
