@@ -8,14 +8,24 @@ and by a reader of our own: gettext's tools take longer to import than a command
 import json
 import string
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
-__all__ = ["LANGUAGES", "Catalogue", "catalogue", "read_catalogue"]
+__all__ = ["LANGUAGES", "Catalogue", "catalogue", "local_time", "read_catalogue"]
 
 LANGUAGES = ("en", "ja")
 FALLBACK = "en"
-_LABELLED = {"stage": "stage", "before": "stage", "wanted": "stage", "state": "deal_state"}
+_LABELLED = {
+    "stage": "stage",
+    "before": "stage",
+    "wanted": "stage",
+    "state": "deal_state",
+    "by": "proof",
+    "how": "unproven_staff",
+}
+_INSTANTS = frozenset({"until", "due_at", "at"})
+_GATEWAY = "gateway "  # ``Proof.by`` goes on with what the gateway found
 
 
 class _Values(dict[str, object]):
@@ -106,9 +116,23 @@ class Catalogue:
         return [self.reason(one) for one in coded]
 
     def _word(self, name: str, value: object) -> object:
-        """A value as people see it: stages and states by their label."""
+        """A value as people see it: stages, states and proofs by their label, instants by the clock on the wall."""
         label = f"{_LABELLED.get(name, '')}.{value}"
-        return self.text(label) if self.has(label) else "" if value is None else value
+        if self.has(label):
+            return self.text(label)
+        if name == "by" and str(value).startswith(_GATEWAY):
+            return self.text("proof.gateway", how=str(value).removeprefix(_GATEWAY))
+        return "" if value is None else local_time(value) if name in _INSTANTS else value
+
+
+def local_time(instant: object) -> str:
+    """An RFC 3339 instant as this machine's clock on the wall shows it; "" for none, other text as it is."""
+    if not instant:
+        return ""
+    try:
+        return datetime.fromisoformat(str(instant)).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except ValueError:
+        return str(instant)
 
 
 @cache

@@ -33,8 +33,8 @@ def test_a_ticket_is_moved_by_its_japanese_word_and_shown(running: Desk) -> None
     assert running.json("tickets", "list", "--stage", "WAITING")[0]["stage_label"] == "対応中"
     shown = running.run("tickets", "show", "1").stdout
     assert "SR-1  対応中  Broken" in shown
-    assert "さん がチケットを 対応中 に移しました。" in shown
-    assert "moved the ticket to WAITING." in running.run("tickets", "show", "SR-1", "--language", "en").stdout
+    assert "さんがチケット SR-1 を 対応中 に移しました。" in shown
+    assert "moved ticket SR-1 to WAITING." in running.run("tickets", "show", "SR-1", "--language", "en").stdout
 
 
 def test_a_trace_tells_the_whole_life_in_the_desks_language(running: Desk) -> None:
@@ -83,7 +83,15 @@ def test_verify_goes_the_whole_way_and_cleans_up(running: Desk) -> None:
     assert "all@desk.test" in result.stdout  # what cannot be known
     assert running.json("tickets", "list") == before
     steps = running.json("verify", "--reader", "me@desk.test")
-    assert [s["step"] for s in steps] == ["accepted", "decided", "delivered", "cleaned", "unknowable_allmember"]
+    assert [s["step"] for s in steps] == [
+        "accepted",
+        "decided",
+        "delivered",
+        "way_back",
+        "unknowable_way_back",
+        "cleaned",
+        "unknowable_allmember",
+    ]
     assert {m["ticket"] for m in running.json("queue", "list", "--all") if "verify" in m["subject"]} == {None}
     probes = [m for m in running.json("outbox", "list") if m["subject"].startswith("supportrelay verify")]
     assert {m["recipient"] for m in probes} == {"me@desk.test"}

@@ -51,7 +51,7 @@ def test_everybody_gets_it_and_the_reason_is_said() -> None:
     )
 
     assert "A copy would go to: all@desk.test (the company is unknown)." in told
-    assert "No customer company is known for it." in told
+    assert "No company is known for ann@acme.test." in told
 
 
 def test_a_ticket_that_moves_is_told_with_its_stage_in_the_readers_language() -> None:
@@ -104,7 +104,7 @@ def _change(what: str, who: str = "relay", **why: Any) -> dict[str, Any]:
         pytest.param(_change("message.accepted"), "Accepted and stored.", id="accepted"),
         pytest.param(
             _change("ticket.moved", "person:ann", **{"from": "NEW", "to": "WAITING"}),
-            "ann moved the ticket to WAITING.",
+            "ann moved ticket SR-1 to WAITING.",
             id="moved by a person",
         ),
         pytest.param(

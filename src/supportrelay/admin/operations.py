@@ -49,6 +49,7 @@ OPERATIONS: dict[str, Operation] = {
     "mail.explain": mail.explain,
     "mail.trace": mail.trace,
     "probe.begin": probe.begin,
+    "probe.way_back": probe.way_back,
     "probe.clean": probe.clean,
 }
 

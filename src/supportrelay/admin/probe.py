@@ -1,6 +1,7 @@
 """Operations of ``verify``: sign a probe, and remove its traces."""
 
 import secrets
+from datetime import datetime
 from email.utils import format_datetime
 from typing import Any
 
@@ -10,9 +11,9 @@ from supportrelay.admin.wording import read_address
 from supportrelay.core.errors import InputError
 from supportrelay.core.settings import SupportAddress
 from supportrelay.core.ticket import ticket_label
-from supportrelay.core.token import sign_probe
+from supportrelay.core.token import delivery_token, sign_probe
 
-__all__ = ["begin", "clean"]
+__all__ = ["begin", "clean", "way_back"]
 
 # RFC 2606: nobody can ever be a customer from here.
 _AUTHOR = "probe@supportrelay-verify.example"
@@ -42,9 +43,13 @@ async def begin(context: OperationContext, reader: str, address: str | None = No
         "subject": f"supportrelay verify {word}",
         "date": format_datetime(now),
         "message_id": f"<verify.{word}@supportrelay-verify.example>",
-        "mark": sign_probe(keys[0], reader, int(now.timestamp() // _SECONDS_A_DAY)),
+        "mark": sign_probe(keys[0], reader, _day(now)),
         "listener": f"{listen.host}:{listen.port}",
     }
+
+
+def _day(instant: datetime) -> int:
+    return int(instant.timestamp() // _SECONDS_A_DAY)
 
 
 def _support_address(context: OperationContext, asked: str) -> SupportAddress | None:
@@ -63,6 +68,22 @@ def _unknowable(context: OperationContext, asked: str, cases: list[str]) -> str:
     if asked in {one.lower() for one in cases}:
         return "case_address"
     raise InputError(f"{asked} is neither a support address nor an Allmember nor another system's address")
+
+
+async def way_back(context: OperationContext, queue_id: str) -> dict[str, Any]:
+    """Where failures of a probe's copy come back to, its reverse-path: ``address, domain``, null without a copy."""
+    found = (await known_messages(context, queue_id))[0]
+    support = next((a for a in context.desk.addresses if a.name == found["address"]), None)
+    if support is None or not found["deliveries"]:
+        return {"address": None, "domain": None}
+    if support.reverse_path == "sender":
+        address = support.sender_address
+    else:
+        keys = await context.store.signing_keys()
+        day = _day(datetime.fromisoformat(found["accepted_at"]))
+        token = delivery_token(keys[0], found["deliveries"][0]["id"], day)
+        address = support.bounce_address.replace("{token}", token)
+    return {"address": address, "domain": address.rpartition("@")[2]}
 
 
 async def clean(context: OperationContext, queue_id: str) -> dict[str, Any]:

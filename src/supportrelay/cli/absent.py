@@ -5,8 +5,8 @@ from datetime import date, datetime, time, timedelta
 import click
 
 from supportrelay.cli.asking import Relay, as_json, configured
-from supportrelay.cli.printing import local_time, print_json, print_table, say
-from supportrelay.i18n import catalogue
+from supportrelay.cli.printing import local_minute, print_json, print_table, say
+from supportrelay.i18n import Catalogue, catalogue
 
 __all__ = ["absent"]
 
@@ -47,7 +47,8 @@ def absent(relay: Relay, address: str | None, until: str | None, back: bool, is_
         print_json(set_to)
         return
     code = "done.back" if back else "done.absent_until" if until else "done.absent"
-    say(catalogue(relay.language).text(code, address=set_to["address"], until=local_time(set_to["until"])))
+    words = catalogue(relay.language)
+    say(words.text(code, address=set_to["address"], until=_until(set_to["until"], words)))
 
 
 def _list(relay: Relay, is_json: bool) -> None:
@@ -58,5 +59,16 @@ def _list(relay: Relay, is_json: bool) -> None:
     words = catalogue(relay.language)
     print_table(
         [words.text("head.address_of"), words.text("head.until")],
-        [(one["address"], local_time(one["until"])) for one in found],
+        [(one["address"], _until(one["until"], words)) for one in found],
+        empty=words.text("empty.absent"),
     )
+
+
+def _until(instant: str | None, words: Catalogue) -> str:
+    """As it was asked for: the last day away, or the time of being back."""
+    if not instant:
+        return words.text("until.open")
+    back = datetime.fromisoformat(instant).astimezone()
+    if back.time() == time():
+        return words.text("until.day", day=(back - timedelta(days=1)).date())
+    return local_minute(instant)

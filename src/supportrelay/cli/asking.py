@@ -1,7 +1,5 @@
 """Ask the relay: through its control socket when it runs, else directly on its state."""
 
-import asyncio
-import getpass
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,15 +11,19 @@ import click
 
 from supportrelay.core.errors import InputError
 from supportrelay.edge.control.client import ControlClient, NotHeard, NotRunning, control_path
+from supportrelay.i18n import LANGUAGES
 
-__all__ = ["Relay", "as_json", "configured", "group_configured", "in_language", "person"]
+__all__ = ["Relay", "as_json", "configured", "group_configured", "person"]
 
 _CONFIG = "supportrelay.config"
+_LANGUAGE = "supportrelay.language"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def person() -> str:
     """Who gives this command: ``person:NAME``, the one behind sudo if there is one."""
+    import getpass
+
     name = os.environ.get("SUDO_USER", "")
     if not name:
         try:
@@ -49,9 +51,11 @@ class Relay:
 
     Attributes:
         config_option: ``--config`` as given; None looks in the usual places.
+        language_option: ``--language`` as given; None leaves it to the configuration.
     """
 
     config_option: str | None = None
+    language_option: str | None = None
     _told_languages: Mapping[str, str] | None = None
 
     @cached_property
@@ -78,11 +82,11 @@ class Relay:
     @property
     def language(self) -> str:
         """The language in which commands answer."""
-        return self._languages[""]
+        return self.language_option or self._languages[""]
 
     def language_of(self, address_name: str) -> str:
         """The language of a support address by its name; that of commands when there is no such address."""
-        return self._languages.get(address_name, self.language)
+        return self.language_option or self._languages.get(address_name, self.language)
 
     @cached_property
     def _languages(self) -> Mapping[str, str]:
@@ -126,6 +130,8 @@ class Relay:
         return True
 
     def _ask_directly(self, op: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
+        import asyncio
+
         from supportrelay.admin.state import act_as_owner
         from supportrelay.bootstrap import open_offline
         from supportrelay.log import configure, hide
@@ -144,9 +150,12 @@ class Relay:
         return asyncio.run(perform())
 
 
-def _remember_config(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
-    if value is not None:
-        ctx.meta[_CONFIG] = value
+def _remember(key: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
+    def callback(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            ctx.meta[key] = value
+
+    return callback
 
 
 _config_option = click.option(
@@ -154,8 +163,16 @@ _config_option = click.option(
     metavar="FILE",
     expose_value=False,
     is_eager=True,
-    callback=_remember_config,
+    callback=_remember(_CONFIG),
     help="Configuration file; else $SUPPORTRELAY_CONFIG, ./config/supportrelay.yaml, /etc/supportrelay/…",
+)
+_language_option = click.option(
+    "--language",
+    type=click.Choice(LANGUAGES),
+    expose_value=False,
+    is_eager=True,
+    callback=_remember(_LANGUAGE),
+    help="Language of the answer; else as the configuration says.",
 )
 
 
@@ -165,17 +182,17 @@ def group_configured(command: _Command) -> _Command:
 
 
 def configured(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--config`` on a command, whose first argument becomes the `Relay`."""
+    """``--config`` and ``--language`` on a command, whose first argument becomes the `Relay`."""
     from functools import wraps
 
     @_config_option
+    @_language_option
     @click.pass_context
     @wraps(command)
     def with_relay(ctx: click.Context, /, *args: Any, **kwargs: Any) -> Any:
-        return ctx.invoke(command, Relay(ctx.meta.get(_CONFIG)), *args, **kwargs)
+        return ctx.invoke(command, Relay(ctx.meta.get(_CONFIG), ctx.meta.get(_LANGUAGE)), *args, **kwargs)
 
     return with_relay
 
 
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
-in_language = click.option("--language", metavar="LANG", help="Language of the answer: ja, en; else the address's.")

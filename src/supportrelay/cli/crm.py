@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from supportrelay.cli.asking import Relay, as_json, configured, group_configured
-from supportrelay.cli.printing import local_time, print_json, print_table, say, say_error
+from supportrelay.cli.printing import local_minute, print_json, print_table, say, say_error
 from supportrelay.core.errors import InputError
 from supportrelay.i18n import catalogue
 
@@ -59,10 +59,11 @@ def companies(relay: Relay, search: str | None, is_json: bool) -> None:
     print_table(
         [words.text(f"head.{name}") for name in ("id", "name", "domains", "contacts", "deals")],
         [
-            (c["id"], c["name"], ", ".join(c["domains"]), ", ".join(one["address"] for one in c["contacts"]),
-             ", ".join(one["name"] for one in c["deals"]))
+            (c["id"], c["name"], c["domains"], [one["address"] for one in c["contacts"]],
+             [one["name"] for one in c["deals"]])
             for c in found
         ],
+        empty=words.text("empty.companies"),
     )  # fmt: skip
 
 
@@ -80,10 +81,11 @@ def deals(relay: Relay, company: str | None, is_json: bool) -> None:
     print_table(
         [words.text(f"head.{name}") for name in ("id", "company", "deal", "state", "owners", "moved")],
         [
-            (d["id"], d["company"], d["name"], words.text(f"deal_state.{d['stage']}"), ", ".join(d["owners"]),
-             local_time(d["moved_at"]))
+            (d["id"], d["company"], d["name"], words.text(f"deal_state.{d['stage']}"), d["owners"],
+             local_minute(d["moved_at"]))
             for d in found
         ],
+        empty=words.text("empty.deals"),
     )  # fmt: skip
 
 

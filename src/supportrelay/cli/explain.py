@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from supportrelay.cli.asking import Relay, as_json, configured, in_language
+from supportrelay.cli.asking import Relay, as_json, configured
 from supportrelay.cli.printing import print_json, say
 from supportrelay.cli.story import tell_reasons, tell_summary
 from supportrelay.i18n import catalogue
@@ -23,7 +23,6 @@ __all__ = ["explain"]
               "addresses in To and Cc, else the first support address.")  # fmt: skip
 @click.option("--peer", metavar="IP", default="192.0.2.1", show_default=True, help="Who would hand it to us.")
 @as_json
-@in_language
 @configured
 def explain(
     relay: Relay,
@@ -32,7 +31,6 @@ def explain(
     rcpts: tuple[str, ...],
     peer: str,
     is_json: bool,
-    language: str | None,
 ) -> None:
     """Say what would happen to the mail in FILE.eml ('-' reads standard input), and why. Changes nothing."""
     import base64
@@ -48,7 +46,7 @@ def explain(
     if is_json:
         print_json(decision)
         return
-    words = catalogue(language or relay.language_of(decision["address"]))
+    words = catalogue(relay.language_of(decision["address"]))
     for sentence in tell_summary(decision, words, is_past=False):
         say(sentence)
     say("")

@@ -5,7 +5,7 @@ import sys
 import click
 
 from supportrelay.cli.asking import Relay, as_json, configured, group_configured
-from supportrelay.cli.printing import local_time, print_json, print_table
+from supportrelay.cli.printing import local_minute, print_json, print_table
 from supportrelay.i18n import catalogue
 
 __all__ = ["outbox"]
@@ -31,11 +31,19 @@ def list_outbox(relay: Relay, limit: int | None, is_json: bool) -> None:
     print_table(
         [words.text(f"head.{name}") for name in ("id", "time", "recipient", "from", "subject", "queue_id")],
         [
-            (one["number"], local_time(one["kept_at"]), one["recipient"], one["from"], one["subject"], one["queue_id"])
+            (one["number"], local_minute(one["kept_at"]), one["recipient"], _name(one["from"]), one["subject"],
+             one["queue_id"])
             for one in found
         ],
-        whole=(0, 5),
-    )
+        whole=(0, 2, 5),
+        empty=words.text("empty.outbox"),
+    )  # fmt: skip
+
+
+def _name(sender: str) -> str:
+    """The name in From: the address is the desk's own on every copy."""
+    name, _, address = sender.rpartition(" <")
+    return name.strip('" ') if name and address.endswith(">") else sender
 
 
 @outbox.command("show")

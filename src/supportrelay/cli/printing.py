@@ -3,24 +3,34 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime
-from io import StringIO
 from typing import Any
+from unicodedata import category, combining, east_asian_width
 
 import click
 
-__all__ = ["local_time", "print_json", "print_table", "printable", "say", "say_error"]
+from supportrelay.i18n import local_time
+
+__all__ = [
+    "local_minute",
+    "local_time",
+    "print_json",
+    "print_table",
+    "printable",
+    "say",
+    "say_error",
+    "width_of",
+]
 
 
 def printable(text: object) -> str:
     r"""The text without anything that steers a terminal: such characters are shown as ``\x1b``.
 
-    Subjects and names are written by strangers.
+    Subjects and names are written by strangers. Spaces of other scripts, as the Japanese one, stay.
     """
     shown = "" if text is None else str(text)
     if shown.isprintable():
         return shown
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in shown)
+    return "".join(c if c.isprintable() or category(c) == "Zs" else f"\\x{ord(c):02x}" for c in shown)
 
 
 def say(text: str) -> None:
@@ -44,49 +54,69 @@ def print_json(answer: Any) -> None:
     click.echo(text)
 
 
-def local_time(instant: str | None) -> str:
-    """An RFC 3339 instant as this machine's clock on the wall shows it; "" for none."""
-    if not instant:
-        return ""
-    try:
-        return datetime.fromisoformat(instant).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    except ValueError:
-        return instant
+def local_minute(instant: str | None) -> str:
+    """`local_time` without its seconds, for lists."""
+    return local_time(instant)[: len("2026-11-21 09:00")]
 
 
-def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, whole: Sequence[int] = (0,)) -> None:
-    """A table.
+def print_table(
+    headings: Sequence[str], rows: Iterable[Sequence[object]], *, whole: Sequence[int] = (0,), empty: str = ""
+) -> None:
+    """A table: drawn on a terminal, plain columns of whole lines elsewhere.
 
     Args:
         headings: One a column.
-        rows: Cells in that order.
+        rows: Cells in that order; a list or tuple is a cell of several lines (on a terminal) or words.
         whole: Columns (ids) that are never broken or cut. On a terminal the others fold; elsewhere nothing does.
+        empty: A sentence to print in place of a table without rows; "" prints the headings.
     """
+    cells = [[_lines(cell) for cell in row] for row in rows]
+    if not cells and empty:
+        say(empty)
+    elif sys.stdout.isatty():
+        _draw(headings, cells, whole)
+    else:
+        _align([list(headings), *([", ".join(cell) for cell in row] for row in cells)])
+
+
+def _lines(cell: object) -> list[str]:
+    return [printable(one) for one in cell] if isinstance(cell, list | tuple) else [printable(cell)]
+
+
+def width_of(text: str) -> int:
+    """Columns that the text takes: Chinese, Japanese and Korean characters take two, marks on others none."""
+    if text.isascii():
+        return len(text)
+    return sum(2 if east_asian_width(c) in "WF" else 0 if combining(c) else 1 for c in text)
+
+
+def _align(rows: list[list[str]]) -> None:
+    widths = [max(map(width_of, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        padded = (cell + " " * (width - width_of(cell)) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
+
+
+def _draw(headings: Sequence[str], rows: list[list[list[str]]], whole: Sequence[int]) -> None:
     from rich import box
-    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
 
-    cells = [[printable(cell) for cell in row] for row in rows]
-    is_terminal = sys.stdout.isatty()
-    table = Table(box=box.SIMPLE_HEAD if is_terminal else None, pad_edge=is_terminal, header_style="bold")
+    console = Console(file=sys.stdout, markup=False, emoji=False, highlight=False)
+    widths = [
+        max([width_of(heading), *(width_of(line) for row in rows for line in row[number])])
+        for number, heading in enumerate(headings)
+    ]
+    is_narrow = sum(widths) + 2 * len(widths) > console.width
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for number, heading in enumerate(headings):
-        widest = max((cell_len(row[number]) for row in cells), default=0)
-        if number in whole or not is_terminal:
-            table.add_column(heading, no_wrap=True, min_width=max(widest, cell_len(heading)), overflow="ignore")
-        else:
-            table.add_column(heading, overflow="fold")
-    for row in cells:
-        table.add_row(*row)
-    drawn = StringIO()
-    console = Console(
-        file=sys.stdout if is_terminal else drawn,
-        width=None if is_terminal else 100_000,
-        markup=False,
-        emoji=False,
-        highlight=False,
-        soft_wrap=not is_terminal,
-    )
+        is_whole = number in whole
+        table.add_column(heading, no_wrap=is_whole, min_width=widths[number] if is_whole else None, overflow="fold")
+    for row in rows:
+        table.add_row(*("\n".join(map(_folding, cell) if is_narrow else cell) for cell in row))
     console.print(table)
-    for line in drawn.getvalue().splitlines():
-        click.echo(line.rstrip())
+
+
+def _folding(line: str) -> str:
+    """An address breaks before its ``@`` rather than anywhere."""
+    return line if " " in line else line.replace("@", "\n@", 1)

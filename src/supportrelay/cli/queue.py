@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from supportrelay.cli.asking import Relay, as_json, configured, group_configured, in_language
-from supportrelay.cli.printing import local_time, print_json, print_table, say
+from supportrelay.cli.asking import Relay, as_json, configured, group_configured
+from supportrelay.cli.printing import local_minute, print_json, print_table, say
 from supportrelay.core.errors import InputError
-from supportrelay.i18n import Catalogue, catalogue
+from supportrelay.i18n import Catalogue, catalogue, local_time
 
 __all__ = ["queue"]
 
@@ -38,24 +38,30 @@ def list_queue(relay: Relay, is_all: bool, states: tuple[str, ...], limit: int |
     print_table(
         [words.text(f"head.{name}") for name in ("queue_id", "state", "time", "from", "subject", "deliveries")],
         [
-            (m["queue_id"], words.text(f"message_state.{m['state']}"), local_time(m["accepted_at"]), m["reverse_path"],
-             m["subject"], _copies(m["deliveries"], words))
+            (m["queue_id"], words.text(f"message_state.{m['state']}"), local_minute(m["accepted_at"]),
+             m["reverse_path"] or words.text("null_path"), m["subject"], _copies(m, words))
             for m in found
         ],
+        empty=words.text("empty.queue_all" if is_all else "empty.queue"),
     )  # fmt: skip
 
 
-def _copies(deliveries: list[dict[str, Any]], words: Catalogue) -> str:
-    return ", ".join(f"{d['recipient']} ({words.text(f'''delivery_state.{d['state']}''')})" for d in deliveries)
+def _copies(message: dict[str, Any], words: Catalogue) -> list[str]:
+    """Each copy; with its state where that is not the message's own."""
+    return [
+        one["recipient"]
+        if one["state"] == message["state"]
+        else f"{one['recipient']} ({words.text('delivery_state.' + one['state'])})"
+        for one in message["deliveries"]
+    ]
 
 
 @queue.command("show")
 @click.argument("queue_id", metavar="ID")
 @click.option("--raw", is_flag=True, help="The mail as it was received, octet for octet.")
 @as_json
-@in_language
 @configured
-def show_message(relay: Relay, queue_id: str, raw: bool, is_json: bool, language: str | None) -> None:
+def show_message(relay: Relay, queue_id: str, raw: bool, is_json: bool) -> None:
     """Show one message. ID is a queue id or a Message-ID."""
     if raw:
         import base64
@@ -68,7 +74,7 @@ def show_message(relay: Relay, queue_id: str, raw: bool, is_json: bool, language
     if is_json:
         print_json(found)
         return
-    _print_message(found, catalogue(language or relay.language))
+    _print_message(found, catalogue(relay.language))
 
 
 def _print_message(found: dict[str, Any], words: Catalogue) -> None:
@@ -79,6 +85,8 @@ def _print_message(found: dict[str, Any], words: Catalogue) -> None:
             value = local_time(value)
         if name == "direction" and value:
             value = words.text(f"direction.{value}")
+        if name == "reverse_path":
+            value = value or words.text("null_path")
         text = ", ".join(value) if isinstance(value, list) else str(value or "")
         if text:
             say(f"  {words.text(f'head.{name}')}: {text}")
@@ -95,10 +103,11 @@ def _print_message(found: dict[str, Any], words: Catalogue) -> None:
 
 
 def _change(relay: Relay, op: str, queue_ids: tuple[str, ...], **args: Any) -> None:
-    words = catalogue(relay.language)
     for queue_id in queue_ids:
         changed = relay.ask(op, queue_id=queue_id, **args)
-        say(words.text(f"done.{op}", queue_id=changed["queue_id"], count=changed.get("count", 0)))
+        count = changed.get("count", 0)
+        code = f"done.{op}_nothing" if not count and op in {"queue.drop", "queue.retry"} else f"done.{op}"
+        say(catalogue(relay.language).text(code, queue_id=changed["queue_id"], count=count))
 
 
 _ids = click.argument("queue_ids", metavar="ID...", nargs=-1, required=True)
@@ -147,7 +156,10 @@ def drop(relay: Relay, recipient: str | None, queue_ids: tuple[str, ...]) -> Non
 @click.option("--timeout", "timeout_s", type=click.FloatRange(0), default=60.0, show_default=True, metavar="SECONDS")
 @configured
 def wait(relay: Relay, timeout_s: float) -> None:
-    """Wait until no work is due or running; exit 1 when there still is some after SECONDS."""
+    """Wait until no work is due or running.
+
+    Exit status 1 when there still is some after SECONDS.
+    """
     end = time.monotonic() + timeout_s
     while True:
         left = relay.ask("queue.work_left")["work_left"]

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from supportrelay.cli.printing import local_time
-from supportrelay.i18n import Catalogue
+from supportrelay.i18n import Catalogue, local_time
 
 __all__ = ["tell_attempts", "tell_changes", "tell_reasons", "tell_summary"]
 
@@ -40,7 +39,7 @@ def tell_summary(decision: Mapping[str, Any], words: Catalogue, *, is_past: bool
     if decision.get("direction") in {"loop", "spam", "report"}:
         yield from _people(decision, words, tense)
         return
-    yield _whose(decision, words)
+    yield from _whose(decision, words)
     yield from _people(decision, words, tense)
     yield _ticket(decision, words, tense)
 
@@ -57,31 +56,39 @@ def _who_wrote(decision: Mapping[str, Any], words: Catalogue) -> str:
     )
 
 
-def _whose(decision: Mapping[str, Any], words: Catalogue) -> str:
+def _whose(decision: Mapping[str, Any], words: Catalogue) -> Iterator[str]:
     company, deal = decision.get("company"), decision.get("deal")
     if company and deal:
-        return words.text("story.whose.deal", company=company["name"], deal=deal["name"])
-    if company:
-        return words.text("story.whose.company", company=company["name"])
-    return words.text("story.whose.unknown")
+        yield words.text("story.whose.deal", company=company["name"], deal=deal["name"])
+    elif company:
+        yield words.text("story.whose.company", company=company["name"])
+    elif decision.get("customer"):
+        yield words.text("story.whose.unknown", customer=decision["customer"])
 
 
 def _people(decision: Mapping[str, Any], words: Catalogue, tense: str) -> Iterator[str]:
-    people = ", ".join(decision.get("recipients", ()))
     disposition = str(decision.get("disposition", "relay"))
     if disposition != "relay":
         yield words.text(f"story.disposition.{disposition}")
         return
-    if not people:
+    by_why: dict[str, list[str]] = {}
+    for copy in decision.get("copies", ()):
+        by_why.setdefault(_why(str(copy["why"]), decision, words), []).append(str(copy["address"]))
+    if not by_why:
         yield words.text(f"story.nobody.{tense}")
         return
-    kinds = {str(copy.get("why", "")) for copy in decision.get("copies", ())}
+    groups = (words.text("story.people.why", people=", ".join(people), why=why) for why, people in by_why.items())
+    yield words.text(f"story.people.{tense}", people=", ".join(groups))
+
+
+def _why(kind: str, decision: Mapping[str, Any], words: Catalogue) -> str:
+    """Why somebody gets a copy; for everybody and for administrators, why nobody else does."""
     fallback = decision.get("fallback")
-    if fallback and kinds & {"allmember", "unproven"}:
-        why = words.text(f"fallback.{fallback}")
-    else:
-        why = ", ".join(words.text(f"why.{kind}") for kind in sorted(kinds) if kind)
-    yield words.text(f"story.people.{tense}", people=people, why=why)
+    if not fallback or kind not in {"allmember", "unproven"}:
+        return words.text(f"why.{kind}")
+    if fallback == "unknown_company" and not decision.get("customer"):
+        return words.text("story.no_customer")
+    return words.text(f"fallback.{fallback}")
 
 
 def _ticket(decision: Mapping[str, Any], words: Catalogue, tense: str) -> str:
@@ -158,11 +165,32 @@ def _reply(why: Mapping[str, Any], words: Catalogue) -> str:
     return said
 
 
-def tell_changes(changes: Iterable[Mapping[str, Any]], words: Catalogue) -> Iterator[str]:
-    """A line for each change: when, and what."""
+def tell_changes(
+    changes: Iterable[Mapping[str, Any]], words: Catalogue, mails: Mapping[str, Mapping[str, Any]] | None = None
+) -> Iterator[str]:
+    """A line for each change: when, and what.
+
+    Args:
+        changes: As the store's views give them. One that stands on two tickets (a merge) is told once.
+        words: The reader's language.
+        mails: By queue id, when several are told together: then each says when it came, and which it was.
+    """
+    told: tuple[object, ...] = ()
     for change in changes:
         values = _values(change, words)
-        yield f"{local_time(change['at'])}  {words.text('event.' + str(change['what']), **values)}"
+        what = str(change["what"])
+        mail = (mails or {}).get(str(change.get("queue_id") or ""))
+        if mail and what == "message.accepted":
+            what = "mail_came"
+            values |= {
+                "subject": mail["subject"] or words.text("story.no_subject"),
+                "sender": mail["reverse_path"] or words.text("null_path"),
+                "queue_id": change["queue_id"],
+            }
+        this = (change["at"], what, change.get("who"), change.get("why"), change.get("delivery_id"))
+        if this != told:
+            yield f"{local_time(change['at'])}  {words.text('event.' + what, **values)}"
+        told = this
 
 
 def tell_attempts(changes: Sequence[Mapping[str, Any]], words: Catalogue) -> list[tuple[str, str, str, str, str]]:

@@ -4,12 +4,26 @@ from typing import Any
 
 import click
 
-from supportrelay.cli.asking import Relay, as_json, configured, group_configured, in_language
-from supportrelay.cli.printing import local_time, print_json, print_table, say
+from supportrelay.cli.asking import Relay, as_json, configured, group_configured
+from supportrelay.cli.printing import local_minute, print_json, print_table, say
 from supportrelay.core.ticket import parse_stage
-from supportrelay.i18n import Catalogue, catalogue
+from supportrelay.i18n import Catalogue, catalogue, local_time
 
 __all__ = ["tickets"]
+
+_TIMES = ("created_at", "updated_at")
+_TOLD = (
+    "customer",
+    "company",
+    "deal",
+    "owners",
+    "address",
+    "priority",
+    "external_id",
+    "merged_into",
+    "related",
+    *_TIMES,
+)
 
 
 class StageWord(click.ParamType):  # type: ignore[type-arg]  # not subscriptable in older click
@@ -45,36 +59,43 @@ def list_tickets(relay: Relay, stage: str | None, is_all: bool, limit: int | Non
         return
     words = catalogue(relay.language)
     print_table(
-        [words.text(f"head.{name}") for name in ("id", "stage", "subject", "customer", "company", "owners", "changed")],
+        [words.text(f"head.{name}") for name in ("id", "stage", "subject", "customer", "owners", "changed")],
         [
-            (t["id"], t["stage_label"], t["subject"], t["customer"] or "", t["company"] or "", ", ".join(t["owners"]),
-             local_time(t["updated_at"]))
+            (t["id"], _stage(t, words), t["subject"], [one for one in (t["company"], t["customer"]) if one],
+             t["owners"], local_minute(t["updated_at"]))
             for t in found
         ],
+        empty=words.text("empty.tickets"),
     )  # fmt: skip
+
+
+def _stage(ticket: dict[str, Any], words: Catalogue) -> str:
+    """The column it stands in; where it went when it was merged."""
+    if ticket["merged_into"]:
+        return f"→ {ticket['merged_into']}"
+    return words.text(f"stage.{ticket['stage']}")
 
 
 @tickets.command("show")
 @click.argument("ticket", metavar="ID")
 @as_json
-@in_language
 @configured
-def show_ticket(relay: Relay, ticket: str, is_json: bool, language: str | None) -> None:
+def show_ticket(relay: Relay, ticket: str, is_json: bool) -> None:
     """Show one ticket: its mails and what happened to it. ID is SR-12 or 12."""
     found = relay.ask("tickets.show", id=ticket)
     if is_json:
         print_json(found)
         return
-    words = catalogue(language or relay.language)
+    words = catalogue(relay.language)
     _print_ticket(found, words)
 
 
 def _print_ticket(found: dict[str, Any], words: Catalogue) -> None:
     from supportrelay.cli.story import tell_changes
 
-    say(f"{found['id']}  {found['stage_label']}  {found['subject']}")
-    for name in ("customer", "company", "deal", "owners", "address", "external_id"):
-        value = found.get(name)
+    say(f"{found['id']}  {words.text('stage.' + found['stage'])}  {found['subject']}")
+    for name in _TOLD:
+        value = local_time(found[name]) if name in _TIMES else found.get(name)
         text = ", ".join(value) if isinstance(value, list) else str(value or "")
         if text:
             say(f"  {words.text(f'head.{name}')}: {text}")
@@ -84,18 +105,21 @@ def _print_ticket(found: dict[str, Any], words: Catalogue) -> None:
         print_table(
             [words.text(f"head.{name}") for name in ("queue_id", "time", "direction", "from", "subject", "state")],
             [_mail_row(mail, words) for mail in found["messages_list"]],
+            whole=(0, 1),
         )
     if found.get("history"):
         say("")
         say(words.text("head.history"))
-        for line in tell_changes(found["history"], words):
+        mails = {mail["queue_id"]: mail for mail in found["messages_list"]}
+        for line in tell_changes(found["history"], words, mails):
             say(f"  {line}")
 
 
 def _mail_row(mail: dict[str, Any], words: Catalogue) -> tuple[str, ...]:
     direction = words.text(f"direction.{mail['direction']}") if mail["direction"] else ""
     state = words.text(f"message_state.{mail['state']}")
-    return mail["queue_id"], local_time(mail["accepted_at"]), direction, mail["reverse_path"], mail["subject"], state
+    sender = mail["reverse_path"] or words.text("null_path")
+    return mail["queue_id"], local_minute(mail["accepted_at"]), direction, sender, mail["subject"], state
 
 
 @tickets.command("move")
@@ -110,7 +134,7 @@ def move_ticket(relay: Relay, ticket: str, stage: str, is_json: bool) -> None:
         print_json(moved)
         return
     words = catalogue(relay.language)
-    say(words.text("done.moved", ticket=moved["id"], stage=moved["stage_label"]))
+    say(words.text("done.moved", ticket=moved["id"], stage=words.text(f"stage.{moved['stage']}")))
 
 
 @tickets.command("merge")

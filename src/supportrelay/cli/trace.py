@@ -4,10 +4,10 @@ from typing import Any
 
 import click
 
-from supportrelay.cli.asking import Relay, as_json, configured, in_language
-from supportrelay.cli.printing import local_time, print_json, print_table, say
+from supportrelay.cli.asking import Relay, as_json, configured
+from supportrelay.cli.printing import print_json, print_table, say
 from supportrelay.cli.story import tell_attempts, tell_changes, tell_reasons, tell_summary
-from supportrelay.i18n import Catalogue, catalogue
+from supportrelay.i18n import Catalogue, catalogue, local_time
 
 __all__ = ["trace"]
 
@@ -15,15 +15,14 @@ __all__ = ["trace"]
 @click.command()
 @click.argument("message", metavar="ID")
 @as_json
-@in_language
 @configured
-def trace(relay: Relay, message: str, is_json: bool, language: str | None) -> None:
+def trace(relay: Relay, message: str, is_json: bool) -> None:
     """Tell the life of one message. ID is a queue id or a Message-ID, with or without its brackets."""
     found = relay.ask("mail.trace", id=message)
     if is_json:
         print_json(found)
         return
-    words = catalogue(language or relay.language_of(found.get("address", "")))
+    words = catalogue(relay.language_of(found.get("address", "")))
     for number, one in enumerate([found, *found["others"]]):
         if number:
             say("")

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from supportrelay.cli.asking import CommandFailed, Relay, as_json, configured, in_language
+from supportrelay.cli.asking import CommandFailed, Relay, as_json, configured
 from supportrelay.cli.printing import print_json, say
 from supportrelay.core.errors import InputError
 from supportrelay.i18n import Catalogue, catalogue
@@ -44,15 +44,12 @@ class Step:
 @click.option("--reader", metavar="ADDRESS", required=True, help="Who alone gets the probe's copy: you.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(1), default=60.0, show_default=True, metavar="SECONDS")
 @as_json
-@in_language
 @configured
-def verify(
-    relay: Relay, address: str | None, reader: str, timeout_s: float, is_json: bool, language: str | None
-) -> None:
+def verify(relay: Relay, address: str | None, reader: str, timeout_s: float, is_json: bool) -> None:
     """Send a marked probe through the running relay and report each step; its ticket is removed again."""
     if not relay.is_running():
         raise InputError("no relay is running on this configuration; start it with 'supportrelay serve'")
-    words = catalogue(language or relay.language)
+    words = catalogue(relay.language)
     steps = []
     for step in _round_trip(relay, address, reader, timeout_s):
         steps.append(step)
@@ -83,6 +80,7 @@ def _round_trip(relay: Relay, address: str | None, reader: str, timeout_s: float
         return
     try:
         yield from _told(found, reader, timeout_s)
+        yield from _way_back(relay, found, probe["listener"])
     finally:
         cleaned = relay.ask("probe.clean", queue_id=found["queue_id"])
     yield Step("cleaned", True, {"ticket": cleaned["ticket"] or "-"})
@@ -92,9 +90,42 @@ def _round_trip(relay: Relay, address: str | None, reader: str, timeout_s: float
         yield Step("unknowable_case_address", None, {"address": case})
 
 
-def _send(config: Any, probe: Mapping[str, Any]) -> None:
+def _way_back(relay: Relay, found: Mapping[str, Any], listener: str) -> Iterator[Step]:
+    """Offer the relay a failure notice of the probe's copy, as another server would, up to RCPT."""
+    back = relay.ask("probe.way_back", queue_id=found["queue_id"])
+    if back["address"] is None:
+        return
+    values = {"address": back["address"], "listener": listener}
+    try:
+        with _connected(relay.config) as session:
+            session.mail("")
+            code, text = session.rcpt(back["address"])
+            if not _is_taken(code):
+                raise smtplib.SMTPResponseException(code, text)
+    except (OSError, smtplib.SMTPException) as exc:
+        yield Step("no_way_back", False, {**values, "cause": _cause(exc)})
+        return
+    yield Step("way_back", True, values)
+    yield Step("unknowable_way_back", None, {"address": back["address"], "domain": back["domain"]})
+
+
+def _is_taken(code: int) -> bool:
+    return 200 <= code < 300  # noqa: PLR2004  positive completion, RFC 5321 §4.2.1
+
+
+def _connected(config: Any) -> smtplib.SMTP:
+    """A session with our own listener; the relay may listen on every address of the machine."""
     listen = next((one for one in config.listen if one.role == "mx"), config.listen[0])
-    host = _ANY.get(str(listen.host), str(listen.host))
+    session = smtplib.SMTP(_ANY.get(str(listen.host), str(listen.host)), listen.port, timeout=15)
+    session.ehlo()
+    if listen.tls and session.has_extn("starttls"):
+        # Our own listener on this machine, asked by address: its certificate names another host.
+        session.starttls(context=ssl._create_unverified_context())  # noqa: S323, SLF001  see above
+        session.ehlo()
+    return session
+
+
+def _send(config: Any, probe: Mapping[str, Any]) -> None:
     octets = "\r\n".join(
         [
             f"From: supportrelay verify <{probe['from']}>",
@@ -110,12 +141,7 @@ def _send(config: Any, probe: Mapping[str, Any]) -> None:
             "",
         ]
     ).encode("ascii")
-    with smtplib.SMTP(host, listen.port, timeout=15) as session:
-        session.ehlo()
-        if listen.tls and session.has_extn("starttls"):
-            # Our own listener on this machine, asked by address: its certificate names another host.
-            session.starttls(context=ssl._create_unverified_context())  # noqa: S323, SLF001  see above
-            session.ehlo()
+    with _connected(config) as session:
         session.sendmail(probe["from"], [probe["address"]], octets)
 
 
