@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from supportrelay.core.delivery import DeliveryKind, DeliveryState, MessageState, Outcome, OutcomeKind
+from supportrelay.core.delivery import Cause, DeliveryKind, DeliveryState, MessageState, Outcome, OutcomeKind
 from supportrelay.core.ports import (
     Attempted,
     ClaimedDelivery,
@@ -138,18 +138,25 @@ def report(connection: sqlite3.Connection, attempted: Attempted) -> Reported:
     what = "delivery.held" if a.state == DeliveryState.HELD else f"delivery.{a.outcome.kind}"
     now = to_microseconds(a.now)
     write_change(connection, change_row(now, what, "relay", why, message=seq, delivery_id=a.delivery_id))
-    return update_message(connection, seq)
+    return update_message(connection, seq, waits_for_us=a.outcome.cause == Cause.OURS)
 
 
-def update_message(connection: sqlite3.Connection, seq: int) -> Reported:
-    """Set a message's state to what its copies make of it."""
+def update_message(connection: sqlite3.Connection, seq: int, *, waits_for_us: bool | None = None) -> Reported:
+    """Set a message's state to what its copies make of it.
+
+    Args:
+        waits_for_us: The last refusal was our own fault: Allmember would fare no better, so no failover by time
+            (DESIGN 5). None leaves that as it was.
+    """
     rows = connection.execute(_STATES, (seq,)).fetchall()
     state, due_at, failover_at, accepted_at = connection.execute(_MESSAGE, (seq,)).fetchone()
     after, got, all_failed = state_after(rows, failover_made=failover_at is not None)
     nobody_got_it = all_failed and failover_at is None
     now_due_at = None
     if after == MessageState.COMPOSED and not got and failover_at is None:
-        now_due_at = 0 if all_failed else accepted_at
+        if waits_for_us is None:
+            waits_for_us = state == MessageState.COMPOSED and due_at is None
+        now_due_at = 0 if all_failed else None if waits_for_us else accepted_at
     if (state, due_at) != (after, now_due_at):
         connection.execute(
             "UPDATE messages SET state = ?, due_at = ?, holder = NULL WHERE seq = ?", (after, now_due_at, seq)
@@ -250,7 +257,7 @@ def fail_delivery(connection: sqlite3.Connection, delivery_id: int, outcome: Out
     why = _why(outcome, recipient) | {"attempt": attempts, "by_report": True}
     what = f"delivery.{OutcomeKind.FAILED}"
     write_changes(connection, [change_row(now, what, "relay", why, message=seq, delivery_id=delivery_id)])
-    return update_message(connection, seq)
+    return update_message(connection, seq, waits_for_us=False)
 
 
 def _view(row: tuple[int, str, str, str, int | None, str, str, str] | None) -> DeliveryView | None:

@@ -15,6 +15,9 @@ _MESSAGES_LEFT = """
 SELECT coalesce(sum(holder IS NULL AND due_at <= ?1), 0), coalesce(sum(holder IS NOT NULL), 0)
 FROM messages INDEXED BY messages_at_work
 WHERE state IN ('accepted', 'waiting') AND state NOT IN ('delivered', 'filed')"""
+_FAILOVERS_LEFT = """
+SELECT count(*) FROM messages INDEXED BY messages_at_work
+WHERE state = 'composed' AND state NOT IN ('delivered', 'filed') AND due_at = 0"""
 _DELIVERIES_LEFT = """
 SELECT coalesce(sum(holder IS NULL AND due_at <= ?1), 0), coalesce(sum(holder IS NOT NULL), 0)
 FROM deliveries INDEXED BY deliveries_at_work WHERE state IN ('due', 'sending', 'deferred')"""
@@ -73,4 +76,6 @@ def work_left(connection: sqlite3.Connection, now: int) -> dict[str, int]:
     for name, query in (("messages", _MESSAGES_LEFT), ("deliveries", _DELIVERIES_LEFT)):
         due, running = connection.execute(query, (now,)).fetchone()
         counts |= {f"{name}_due": due, f"{name}_running": running}
+    # All their copies failed and Allmember's are not made yet: between two commits of one worker.
+    counts["messages_due"] += connection.execute(_FAILOVERS_LEFT).fetchone()[0]
     return {name: count for name, count in counts.items() if count}

@@ -156,7 +156,7 @@ def release(connection: sqlite3.Connection, name: str, who: str, now: int) -> di
         count = _carry_out(connection, seq, now)
     if count:
         connection.execute("UPDATE messages SET state = 'composed' WHERE seq = ?", (seq,))
-        update_message(connection, seq)
+        update_message(connection, seq, waits_for_us=False)
     else:
         # Its key is given back: decided again, it must not find itself as its own duplicate.
         connection.execute("DELETE FROM arrivals WHERE message = ?", (seq,))

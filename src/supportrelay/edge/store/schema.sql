@@ -21,7 +21,8 @@ CREATE TABLE signing_keys (
 -- One row for each mail we took custody of.
 -- due_at is when the present state wants attention, and by whom nobody else may take it before:
 --   accepted, waiting: when it may be claimed; while `holder` has the lease, the end of that lease
---   composed:          since when nobody has got a copy (0: all copies failed); NULL once somebody has or Allmember was asked
+--   composed:          since when nobody has got a copy (0: all copies failed); NULL once somebody has, Allmember was
+--                      asked, or the last refusal was our own fault
 --   other states:      NULL
 CREATE TABLE messages (
   seq             INTEGER PRIMARY KEY,
