@@ -1,6 +1,7 @@
 """Mail that keeps coming: senders that behave as mail servers do, and try again whatever happens to us."""
 
 import re
+import signal
 import smtplib
 import threading
 import time
@@ -30,6 +31,17 @@ def message_id_of(octets: bytes) -> str:
 def arrivals(messages: Iterable[Received]) -> Counter[tuple[str, str]]:
     """How often each ``(Message-ID, recipient)`` arrived."""
     return Counter((message_id_of(m.octets), recipient) for m in messages for recipient in m.recipients)
+
+
+def reload(relay: Relay) -> None:
+    """SIGHUP, and wait until every worker uses the new configuration."""
+    assert relay.process is not None
+    offset = relay.log_path.stat().st_size
+    relay.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 20
+    while relay.log_path.read_bytes()[offset:].count(b'"config.reloaded"') < relay.config["workers"]:
+        assert time.monotonic() < deadline, relay.log_path.read_text()[-2000:]
+        time.sleep(0.02)
 
 
 class Traffic:
