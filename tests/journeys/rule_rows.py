@@ -31,6 +31,7 @@ class Asked:
 INBOUND = Letter()
 FROM_OTHER = Letter(sender=OTHER)
 OUTBOUND = Letter(sender=ZOE, to=f"{KUNDE}, {SUPPORT}", peer=OURS)
+CLOSING = Letter(sender=ZOE, to=KUNDE, cc=SUPPORT, peer=OURS)
 NOTE = Letter(sender=ZOE, peer=OURS)
 FORGED = Letter(sender=ZOE)
 SPAM = Letter(headers={"X-Spam-Flag": "YES"})
@@ -156,6 +157,8 @@ class Done:
 
     Attributes:
         gets: Who gets a copy. stage: of the ticket that is made, "" for none. tags, banner: as on Ann's copy.
+        usually, usual_stage: The same of the mail that no rule matches.
+        below: What a second rule does, which stands below.
     """
 
     id: str
@@ -169,6 +172,8 @@ class Done:
     banner: str = "support 案内"
     tags: str = ""
     below: Any = None
+    usually: set[str] = field(default_factory=lambda: {ANN})
+    usual_stage: str = "NEW"
 
     def rules(self) -> Iterator[dict[str, Any]]:
         yield {"name": f"does {self.id}", "when": {"header": {CASE: self.id}}, "then": self.then}
@@ -186,7 +191,7 @@ DONE = [
     Done("hold", {"hold": True}, **_HELD),
     Done("hold-in-short", "hold", **_HELD),
     Done("route-to-owners", {"route_to": "owners", "continue": True}, below=_TO_ALL),
-    Done("route-to-owners-of-nobody", {"route_to": "owners"}, {ALL}, letter=Letter(sender=NOBODY)),
+    Done("route-to-owners-of-nobody", {"route_to": "owners"}, {ALL}, letter=Letter(sender=NOBODY), usually={ALL}),
     Done("route-to-allmember", _TO_ALL, {ALL}),
     Done("route-to-team", {"route_to": {"team": "second-line"}}, {CHO, DAN}),
     Done("route-to-addresses", {"route_to": {"addresses": [BEN, "out@partner.example"]}}, {BEN, "out@partner.example"}),
@@ -198,10 +203,10 @@ DONE = [
     Done("rewrite-recipient", {"rewrite_recipient": "case@crm.example"}, {ANN, "case@crm.example"}),
     Done("ticket-none", {"ticket": "none"}, stage=""),
     Done("ticket-none-as-mapping", {"ticket": {"none": True}}, stage=""),
-    Done("ticket-new", {"ticket": {"stage": "NEW"}}, {ALL}, letter=NOTE),
+    Done("ticket-new", {"ticket": {"stage": "NEW"}}, letter=CLOSING, usual_stage="CLOSED"),
     Done("ticket-waiting", {"ticket": {"stage": "対応中"}}, stage="WAITING"),
     Done("ticket-closed", {"ticket": {"stage": "closed"}}, stage="CLOSED"),
-    Done("ticket-for-a-newsletter", {"ticket": {"stage": "NEW"}}, letter=NEWSLETTER),
+    Done("ticket-for-a-newsletter", {"ticket": {"stage": "NEW"}}, letter=NEWSLETTER, usual_stage=""),
     Done("ticket-low", {"ticket": {"priority": "low"}}, priority="low"),
     Done("ticket-normal", {"ticket": {"priority": "normal"}}, priority="normal"),
     Done("ticket-high", {"ticket": {"priority": "high", "stage": "WAITING"}}, stage="WAITING", priority="high"),
@@ -244,6 +249,11 @@ SPECIAL_RULES: list[dict[str, Any]] = [
         "name": "absences to the back office",
         "when": {"header": {CASE: "absence-in-thread"}, "automatic": "ooo"},
         "then": {"also_to": [ZOE]},
+    },
+    {
+        "name": "answers to the owners",
+        "when": {"header": {CASE: "absence-in-thread"}, "automatic": "reply"},
+        "then": {"route_to": "owners"},
     },
     {
         "name": "contacts of a thread",

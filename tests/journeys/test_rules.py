@@ -20,7 +20,6 @@ import yaml
 
 from journeys.relay import OURS, STRANGER, Relay, free_port
 from journeys.rule_desk import (
-    ALL,
     ANN,
     CHO,
     COLLEGE,
@@ -40,7 +39,6 @@ from journeys.rule_rows import (
     DONE,
     HOURS,
     INBOUND,
-    NEWSLETTER,
     OUTBOUND,
     SPAM,
     VACATION,
@@ -123,10 +121,9 @@ def test_an_action_is_done_where_its_rule_matches_and_nowhere_else(done: Done, d
         _has_banner(here, done.banner)
     assert elsewhere.rules == []
     assert elsewhere.decision["disposition"] == "relay"
-    assert set(elsewhere.copies) == ({ANN} if done.letter.sender == KUNDE else {ALL})
+    assert set(elsewhere.copies) == done.usually
     assert elsewhere.decision["ticket"]["priority"] is None
-    assert bool(elsewhere.ticket) is (done.letter is not NEWSLETTER)
-    assert (elsewhere.ticket or {}).get("stage", "NEW") == "NEW"
+    assert (elsewhere.ticket["stage"] if elsewhere.ticket else "") == done.usual_stage
 
 
 def _has_banner(outcome: Outcome, words: str) -> None:
@@ -213,16 +210,18 @@ def test_a_rule_moves_the_ticket_that_the_mail_joins(desk: RuleDesk) -> None:
     assert desk.relay.ask("tickets.show", id=first.ticket["id"])["priority"] == "low"
 
 
-def test_who_a_rule_adds_gets_automatic_answers_too(desk: RuleDesk) -> None:
+def test_whom_a_rule_names_gets_automatic_answers_too(desk: RuleDesk) -> None:
     """An absence notice on a ticket goes to nobody, unless a rule says to whom."""
     first = desk.send(replace(INBOUND, case="absence-in-thread"))
     notice = desk.send(replace(VACATION, case="absence-in-thread", answers=first.letter.message_id))
-    other = desk.send(replace(AUTO_REPLY, case="absence-in-thread", answers=first.letter.message_id))
+    answer = desk.send(replace(AUTO_REPLY, case="absence-in-thread", answers=first.letter.message_id))
+    other = desk.send(replace(VACATION, answers=first.letter.message_id))
 
     assert first.ticket is not None
     assert notice.ticket is not None
     assert notice.ticket["id"] == first.ticket["id"]
     assert set(notice.copies) == {ZOE}
+    assert set(answer.copies) == {ANN}
     assert other.copies == {}
 
 
