@@ -72,6 +72,9 @@ def test_the_outbox_shows_what_would_have_been_sent(running: Desk) -> None:
     assert "relay@desk.test" in mail["From"]
     assert kept["queue_id"] in running.run("outbox", "list").stdout
     assert running.run("outbox", "show", "nothing", exit_code=1).stderr
+    read = running.run("outbox", "show", str(kept["number"]), "--text").stdout
+    assert "宛先: mori@desk.test" in read
+    assert "It is broken." in read
 
 
 def test_verify_goes_the_whole_way_and_cleans_up(running: Desk) -> None:

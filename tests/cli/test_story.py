@@ -140,3 +140,56 @@ def test_attempts_are_listed_with_the_reply_of_the_next_server() -> None:
     ((_, number, recipient, outcome, reply),) = tell_attempts([_change("message.accepted"), change], Catalogue("en"))
     assert (number, recipient, outcome) == ("1", "mori@desk.test", "to be tried again")
     assert reply == "h:25: 451 4.7.1 later (it may have arrived all the same)"
+
+
+def test_each_copy_says_why_its_reader_got_it() -> None:
+    copies = [
+        {"address": "ann@desk.test", "kind": "owner", "why": "owner"},
+        {"address": "boss@desk.test", "kind": "owner", "why": "rule"},
+        {"address": "mori@desk.test", "kind": "owner", "why": "owner"},
+    ]
+
+    told = "A copy would go to: ann@desk.test, mori@desk.test (owns the customer), boss@desk.test (by a rule)."
+    assert told in _summary("en", copies=copies)
+
+
+def test_a_note_about_nobody_is_not_said_to_come_from_an_unknown_company() -> None:
+    told = _summary(
+        "en",
+        direction="note",
+        customer=None,
+        company=None,
+        deal=None,
+        fallback="unknown_company",
+        copies=[{"address": "all@desk.test", "kind": "list", "why": "allmember"}],
+    )
+
+    assert "company" not in told
+    assert "all@desk.test (no customer is named)" in told
+
+
+def test_a_merge_stands_on_two_tickets_and_is_told_once() -> None:
+    merge = _change("ticket.merged", "person:ann", **{"from": "SR-4", "to": "SR-2"})
+
+    assert [line[21:] for line in tell_changes([merge, {**merge, "ticket": "SR-4"}], Catalogue("en"))] == [
+        "ann merged SR-4 into SR-2."
+    ]
+
+
+def test_a_tickets_history_names_its_mails() -> None:
+    mails = {"q1": {"subject": "Broken", "reverse_path": ""}}
+    (line,) = tell_changes([_change("message.accepted") | {"queue_id": "q1"}], Catalogue("en"), mails)
+
+    assert '"Broken" came from (no return address) (q1).' in line
+
+
+def test_proofs_and_instants_are_told_in_the_readers_words() -> None:
+    words = Catalogue("ja")
+
+    assert "社内ネットワーク" in words.reason(
+        {"code": "author.staff_proven", "author": "a@b.test", "by": "trusted network"}
+    )
+    told = words.reason({"code": "author.staff_proven", "author": "a@b.test", "by": "gateway dmarc=pass"})
+    assert "メールゲートウェイの証明: dmarc=pass" in told
+    absence = words.reason({"code": "report.absence", "owner": "a@b.test", "until": "2026-11-20T00:00:00Z"})
+    assert "T00:00" not in absence

@@ -5,8 +5,8 @@ import sys
 import click
 
 from supportrelay.cli.asking import Relay, as_json, configured, group_configured
-from supportrelay.cli.printing import local_minute, print_json, print_table
-from supportrelay.i18n import catalogue
+from supportrelay.cli.printing import local_minute, print_json, print_table, say
+from supportrelay.i18n import Catalogue, catalogue
 
 __all__ = ["outbox"]
 
@@ -48,11 +48,37 @@ def _name(sender: str) -> str:
 
 @outbox.command("show")
 @click.argument("mail", metavar="ID")
+@click.option("--raw/--text", "is_raw", default=None, help="Octet for octet, or as a reader sees it. Default: the "
+              "latter on a terminal.")  # fmt: skip
 @configured
-def show_mail(relay: Relay, mail: str) -> None:
-    """Print one kept mail, octet for octet."""
+def show_mail(relay: Relay, mail: str, is_raw: bool | None) -> None:
+    """Print one kept mail. ID is its number or its name."""
     import base64
 
-    octets = base64.b64decode(relay.ask("outbox.show", id=mail)["octets"])
-    sys.stdout.flush()
-    sys.stdout.buffer.write(octets)
+    found = relay.ask("outbox.show", id=mail)
+    octets = base64.b64decode(found["octets"])
+    if is_raw or (is_raw is None and not sys.stdout.isatty()):
+        sys.stdout.flush()
+        sys.stdout.buffer.write(octets)
+        return
+    _tell(found["recipient"], octets, catalogue(relay.language))
+
+
+def _tell(recipient: str, octets: bytes, words: Catalogue) -> None:
+    from supportrelay.core.reading import read_facts
+
+    facts = read_facts(octets)
+    told = {
+        "recipient": recipient,
+        "from": facts.first("from"),
+        "reply_to": facts.first("reply-to"),
+        "to": facts.first("to"),
+        "cc": facts.first("cc"),
+        "subject": facts.subject,
+        "attachments": ", ".join(facts.attachments),
+    }
+    for name, value in told.items():
+        if value:
+            say(f"{words.text(f'head.{name}')}: {value}")
+    say("")
+    say(facts.body_text.strip().replace("\r\n", "\n"))

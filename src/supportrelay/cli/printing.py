@@ -11,6 +11,7 @@ import click
 from supportrelay.i18n import local_time
 
 __all__ = [
+    "fitted_widths",
     "local_minute",
     "local_time",
     "print_json",
@@ -20,6 +21,10 @@ __all__ = [
     "say_error",
     "width_of",
 ]
+
+_GAP = 2  # columns between columns
+_NARROWEST = 4
+_PART_OF_WORD = 12
 
 
 def printable(text: object) -> str:
@@ -103,18 +108,51 @@ def _draw(headings: Sequence[str], rows: list[list[list[str]]], whole: Sequence[
     from rich.table import Table
 
     console = Console(file=sys.stdout, markup=False, emoji=False, highlight=False)
-    widths = [
-        max([width_of(heading), *(width_of(line) for row in rows for line in row[number])])
-        for number, heading in enumerate(headings)
-    ]
-    is_narrow = sum(widths) + 2 * len(widths) > console.width
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+    room = console.width - _GAP * (len(headings) - 1)
+    columns = [[[heading], *(row[number] for row in rows)] for number, heading in enumerate(headings)]
+    if sum(map(_widest, columns)) > room:
+        columns = [[[*map(_folding, cell)] for cell in column] for column in columns]
+    widths = fitted_widths(
+        [_widest(column) for column in columns],
+        [_widest(column) if number in whole else _longest_word(column) for number, column in enumerate(columns)],
+        room,
+    )
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for number, heading in enumerate(headings):
-        is_whole = number in whole
-        table.add_column(heading, no_wrap=is_whole, min_width=widths[number] if is_whole else None, overflow="fold")
-    for row in rows:
-        table.add_row(*("\n".join(map(_folding, cell) if is_narrow else cell) for cell in row))
+        # A column that may not be cut runs over the edge when there is no room at all: an id is copied whole.
+        table.add_column(heading, width=widths[number], no_wrap=number in whole, overflow="fold")
+    for cells in zip(*(column[1:] for column in columns), strict=True):
+        table.add_row(*("\n".join(cell) for cell in cells))
     console.print(table)
+
+
+def fitted_widths(natural: Sequence[int], least: Sequence[int], room: int) -> list[int]:
+    """Widths of columns: as wide as they like when there is room, else no wider than ``room`` in sum if that can be.
+
+    Args:
+        natural: Width of the widest line of each column.
+        least: Width of what should not be broken in each; cut down from the widest when even that is too much.
+        room: For all of them.
+    """
+    widths = [min(*pair, room) for pair in zip(natural, least, strict=True)]
+    while sum(widths) > room and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    while sum(widths) < room:
+        wanting = [number for number, width in enumerate(widths) if width < natural[number]]
+        if not wanting:
+            break
+        widths[min(wanting, key=lambda number: widths[number])] += 1
+    return widths
+
+
+def _widest(column: Iterable[Iterable[str]]) -> int:
+    return max((width_of(line) for cell in column for text in cell for line in text.split("\n")), default=0)
+
+
+def _longest_word(column: Iterable[Iterable[str]]) -> int:
+    """Of Latin letters; other scripts may break anywhere, so of their words only a part counts."""
+    words = (word for cell in column for text in cell for word in text.split())
+    return max((len(word) if word.isascii() else min(width_of(word), _PART_OF_WORD) for word in words), default=0)
 
 
 def _folding(line: str) -> str:
