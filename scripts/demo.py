@@ -28,8 +28,10 @@ Then, in {root}:
 
   .venv/bin/supportrelay tickets list --config {config}    the ticket it opened
   .venv/bin/supportrelay outbox list --config {config}     the copies its owners would have got
+  .venv/bin/supportrelay outbox show 1 --config {config}   the first of them, with its banner
   .venv/bin/supportrelay crm deals --config {config}       the sample companies and who owns them
 
+The demo's desk speaks Japanese; '--language en' after a command makes it answer in English.
 Ctrl-C stops it; mail and tickets stay. README.md tells the rest.
 """
 
@@ -52,7 +54,8 @@ def main() -> int:
         [RELAY, "crm", "companies", "--json", "--config", CONFIG], capture_output=True, check=False
     )
     if companies.stdout.strip() in {b"", b"[]"}:
-        status = subprocess.run([RELAY, "crm", "import", COMPANIES, "--config", CONFIG], check=False).returncode
+        done = subprocess.run([RELAY, "crm", "import", COMPANIES, "--config", CONFIG, "--language", "en"], check=False)
+        status = done.returncode
         if status:
             return status
     return _serve(*ports.values())

@@ -88,7 +88,9 @@ def _stamp(_logger: object, method: str, event: MutableMapping[str, Any]) -> Mut
 
 
 def _json_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-    return json.dumps(event, ensure_ascii=False, default=str)
+    # Read by people too: when, how bad and what come first.
+    first = {name: event.pop(name, "") for name in ("at", "level", "event")}
+    return json.dumps({**first, **event}, ensure_ascii=False, default=str)
 
 
 class _Line:
