@@ -304,7 +304,7 @@ examples:
   - mail: "From: ann@acme.example\\n\\nHello"
   - mail: "From: ann@acme.example"
     given: {proven: true, company: ACME, deal: 4711, owners: Tanaka@reflectle.jp, recipient: help@reflectle.jp,
-            at: "2026-03-02T10:00:00+09:00"}
+            known_contact: true, at: "2026-03-02T10:00:00+09:00"}
     expect: {rule: null, ticket: none}
 """
 
@@ -314,5 +314,6 @@ examples:
     assert (second.number, second.expect) == (2, {"rule": None, "ticket": "none"})
     assert (second.given.proven, second.given.company, second.given.deal) == (True, "ACME", "4711")
     assert (second.given.owners, second.given.recipient) == (("tanaka@reflectle.jp",), "help@reflectle.jp")
+    assert (first.given.known_contact, second.given.known_contact) == (False, True)
     assert second.given.at is not None
     assert second.given.at.isoformat() == "2026-03-02T10:00:00+09:00"

@@ -27,6 +27,7 @@ CAME_OUT = {
     "recipients": ["second@reflectle.test", "Boss@reflectle.test"],
     "ticket": {"id": None, "stage": "NEW", "action": "open", "priority": "high"},
     "disposition": "relay",
+    "tags": ["vip"],
     "reasons": [],
 }
 
@@ -83,6 +84,8 @@ def check(expect: Mapping[str, Any], came_out: Mapping[str, Any] = CAME_OUT, rul
             "expected ticket {priority: low}, got {priority: high}",
             id="ticket-parts-no",
         ),
+        pytest.param({"tags": "vip"}, "", id="tags"),
+        pytest.param({"tags": []}, "expected tags [], got [vip]", id="tags-no"),
         pytest.param({"disposition": "relay"}, "", id="disposition"),
         pytest.param({"disposition": "hold"}, "expected disposition hold, got relay", id="disposition-no"),
     ],

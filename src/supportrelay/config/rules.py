@@ -36,6 +36,7 @@ class GivenConfig(Section):
     company: Text | None = Field(default=None, description="The customer's company in the CRM.")
     deal: Text | None = Field(default=None, description="Its deal.")
     owners: Addresses | None = Field(default=None, description="The deal's owners.")
+    known_contact: Truth = Field(default=False, description="The customer's exact address is a contact in the CRM.")
     recipient: Address | None = Field(
         default=None, description="The address in the envelope; else the first of ours in To or Cc."
     )
@@ -82,6 +83,7 @@ class ExampleConfig(Section):
                 owners=given.owners or (),
                 recipient=given.recipient or "",
                 at=given.at,
+                known_contact=given.known_contact,
             ),
             expect=self.expect,
         )

@@ -18,15 +18,15 @@ In the configuration each rule may carry some (DESIGN 7, issue 2)::
 ``mail``: header lines, an empty line, the body; the body may be missing.
 
 ``given``: what the relay would find out by itself: ``proven`` (true: the sender is who he says), ``company``, ``deal``
-(their names in the CRM), ``owners`` (addresses), ``recipient`` (the address in the envelope; else the first of ours in
-To or Cc), ``at`` (when the mail came, with its time zone: ``2026-03-02T10:00:00+09:00``). Nothing given: an unknown
-company and an unproven sender.
+(their names in the CRM), ``owners`` (addresses), ``known_contact`` (true: the customer is a contact in the CRM),
+``recipient`` (the address in the envelope; else the first of ours in To or Cc), ``at`` (when the mail came, with its
+time zone: ``2026-03-02T10:00:00+09:00``). Nothing given: an unknown company and an unproven sender.
 
 ``expect``: any of ``rule`` (a rule's name: it matched; null: none did), ``rules`` (all of them in order),
 ``direction``, ``support_in``, ``proven``, ``customer``, ``company`` and ``deal`` (name or id, or null), ``owners``,
 ``fallback``, ``recipients`` (in any order), ``ticket`` (a stage, ``none``, or ``{stage, action, priority}``),
-``disposition``, ``tags`` and ``address``: the words of ``supportrelay explain --json``. Without ``expect`` the rule that carries
-the example must match.
+``disposition``, ``tags`` and ``address``: the words of ``supportrelay explain --json``. Without ``expect`` the rule
+that carries the example must match.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -55,6 +55,7 @@ class Given:
     owners: tuple[str, ...] = ()
     recipient: str = ""
     at: datetime | None = None
+    known_contact: bool = False
 
 
 @value_class

@@ -33,14 +33,14 @@ class _Given:
 
     async def find(self, customer: Mailbox) -> DirectoryAnswer:  # noqa: ARG002  the example has one customer
         given = self._given
-        if not (given.company or given.deal or given.owners):
+        if not (given.company or given.deal or given.owners or given.known_contact):
             return DirectoryAnswer((), MatchedBy.NOTHING, "example", self._at)
         deals: tuple[Deal, ...] = ()
         if given.deal or given.owners:
             deals = (Deal("1", given.deal or "deal", "1", DealState.OPEN, given.owners, self._at, self._at),)
-        return DirectoryAnswer(
-            (Company("1", given.company or "company", deals),), MatchedBy.DOMAIN, "example", self._at
-        )
+        companies = (Company("1", given.company or "company", deals),)
+        matched_by = MatchedBy.CONTACT if given.known_contact else MatchedBy.DOMAIN
+        return DirectoryAnswer(companies, matched_by, "example", self._at, is_known_contact=given.known_contact)
 
     async def deal(self, deal_id: str) -> None:  # noqa: ARG002
         return None
