@@ -27,7 +27,7 @@ from supportrelay.core.rule_conditions import (
     condition,
 )
 from supportrelay.core.rule_subject import RuleSubject, View
-from supportrelay.core.rules import Actions, Route, RouteKind, Rule, RuleOutcome, Skipped, evaluate
+from supportrelay.core.rules import Actions, Route, RouteKind, Rule, RuleOutcome, Skipped, evaluate, names_condition
 from supportrelay.core.ticket import Stage
 from supportrelay.edge.patterns import compile_pattern
 
@@ -403,10 +403,44 @@ def test_only_skipped_rules_are_an_outcome_too() -> None:
         pytest.param(AllOf((Always(), condition("spam", True, compile_pattern))), True, id="inside"),
         pytest.param(Always(), False, id="always"),
         pytest.param(condition("from", ["*@acme.example"], compile_pattern), False, id="from"),
+        pytest.param(condition("direction", ["note", "Spam"], compile_pattern), True, id="direction-spam"),
+        pytest.param(condition("direction", ["inbound"], compile_pattern), False, id="direction"),
     ],
 )
 def test_only_a_rule_that_names_spam_decides_about_spam(when: Condition, decides: bool) -> None:
     assert evaluate([rule("one", when)], replace(MAIL, is_spam=True)).decides_spam is decides
+
+
+def test_mail_called_spam_is_spam_beside_what_else_it_is() -> None:
+    spam = replace(MAIL, is_spam=True)
+
+    assert ask("direction", ["spam"], spam) is YES
+    assert ask("direction", ["inbound"], spam) is YES
+    assert ask("direction", ["spam"], MAIL) is NO
+
+
+def test_held_spam_is_shown_to_rules_that_name_spam_until_one_of_them_matches() -> None:
+    rules = [
+        rule("unnamed above", Always()),
+        rule("other spam", AllOf((condition("spam", True, compile_pattern), saying(NO)))),
+        rule("spam", condition("spam", True, compile_pattern), tags=("spam",), continues=True),
+        rule("unnamed below", Always(), also_to=("boss@reflectle.test",)),
+    ]
+    held = evaluate(rules, replace(MAIL, is_spam=True, is_held_spam=True))
+    tagged = evaluate(rules, replace(MAIL, is_spam=True))
+
+    assert held.names == ("spam", "unnamed below")
+    assert held.decides_spam
+    assert tagged.names == ("unnamed above",)
+    assert evaluate(rules[:2], replace(MAIL, is_spam=True, is_held_spam=True)) == RuleOutcome()
+
+
+def test_whether_a_condition_is_asked_is_known_without_asking() -> None:
+    rules = [rule("one", AllOf((Always(), Negation(AnyOf((condition("known_contact", True, compile_pattern),))))))]
+
+    assert names_condition(rules, "known_contact")
+    assert not names_condition(rules, "company")
+    assert not names_condition([], "company")
 
 
 def test_a_quoted_or_international_forward_path_is_compared_in_one_form() -> None:
