@@ -30,6 +30,7 @@ from supportrelay.edge.templates import BannerTemplates
 from supportrelay.flow.examples import example_decider
 from supportrelay.flow.explain import explain
 from supportrelay.flow.intake import Intake
+from supportrelay.flow.meter import Meter
 from supportrelay.flow.office import Office, Rulebook
 from supportrelay.i18n import Catalogue
 
@@ -238,7 +239,7 @@ def tls_contexts(config: Config) -> list[ssl.SSLContext | None]:
 
 
 @asynccontextmanager
-async def open_parts(config: Config, *, instance: str, holder: str) -> AsyncIterator[Parts]:
+async def open_parts(config: Config, *, instance: str, holder: str, meter: Meter | None = None) -> AsyncIterator[Parts]:
     """Open the store and bring the parts together for one process; closes them at the end."""
     store = SqliteStore(config.storage.path)
     courier = _courier(config)
@@ -255,6 +256,7 @@ async def open_parts(config: Config, *, instance: str, holder: str) -> AsyncIter
             new_id=_queue_ids(clock),
             fraction=lambda: secrets.randbelow(1000) / 1000,
             lease=lambda: Lease(holder, clock() + _LEASE),
+            meter=meter,
         )
         holding.append(Parts(config, store, office, courier))
         yield holding[0]

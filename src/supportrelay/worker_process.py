@@ -2,8 +2,10 @@
 
 import asyncio
 import gc
+import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -11,11 +13,14 @@ import uvloop
 from supportrelay.admin.operations import dispatch
 from supportrelay.bootstrap import BoundListener, Parts, check_rules, context_of, open_parts
 from supportrelay.config import Config, load
+from supportrelay.core.envelope import Envelope
 from supportrelay.core.errors import RelayError
+from supportrelay.core.reply import Reply
 from supportrelay.edge.control.client import control_path
 from supportrelay.edge.control.server import ControlServer
 from supportrelay.edge.smtp_in import Listener, start_listener
 from supportrelay.flow.accept import Accept
+from supportrelay.flow.meter import Meter
 from supportrelay.flow.worker import Worker
 from supportrelay.log import get_logger, hide
 
@@ -65,7 +70,9 @@ class _Work:
         self._reloading: asyncio.Task[None] | None = None
 
     async def run(self, instance: str, holder: str, former_holder: str) -> int:
-        async with open_parts(self._config, instance=instance, holder=holder) as parts:
+        profile = os.environ.get("SUPPORTRELAY_PROFILE") if self._index == 0 else None
+        meter = Meter() if profile else None
+        async with open_parts(self._config, instance=instance, holder=holder, meter=meter) as parts:
             if former_holder:
                 # Not `release`: what was under way may be what killed it, so the try counts.
                 await parts.store.take_back(former_holder.rpartition(":")[0], parts.office.now())
@@ -85,16 +92,25 @@ class _Work:
             await working
             if control is not None:
                 await control.aclose()
+            if meter is not None and profile:
+                meter.write(Path(profile))
         return 0
 
     async def _listen(self, parts: Parts, worker: Worker, bound: BoundListener) -> Listener:
         listen = parts.config.listen[bound.position]
         accept = Accept(parts.office, worker.go_on, worker.has_room)
+        meter = parts.office.meter
+
+        async def measured(envelope: Envelope, octets: bytes) -> Reply:
+            assert meter is not None
+            meter.count()
+            return await meter.run("accept", accept.take(envelope, octets))
+
         return await start_listener(
             bound.socket,
             role=bound.role,
             policy=lambda: parts.intake,
-            take=accept.take,
+            take=measured if meter else accept.take,
             hostname=parts.config.hostname,
             max_size=lambda: parts.rulebook.desk.max_size_octets,
             tls_context=lambda: parts.tls[bound.position] if bound.position < len(parts.tls) else None,

@@ -73,8 +73,9 @@ class Deliverer:
     async def _attempt(
         self, rulebook: Rulebook, original: Original, begun: _Begun, copies: dict[tuple[str, str], Copy]
     ) -> Reported:
-        outcome = await self._outcome(rulebook, original, begun, copies)
         office = self._office
+        making = self._outcome(rulebook, original, begun, copies)
+        outcome = await (office.meter.run("deliver", making) if office.meter else making)
         now = office.now()
         state, due_at = DeliveryState.DELIVERED, None
         if outcome.kind == OutcomeKind.FAILED:
@@ -114,6 +115,13 @@ class Deliverer:
                 await asyncio.sleep(wait_s)
         return await self._office.store.report(attempted)
 
+    def _compose(self, rulebook: Rulebook, original: Original, begun: _Begun) -> Copy:
+        def write() -> Copy:
+            return compose(self._office, rulebook, original, begun.kind, begun.new_message_id)
+
+        meter = self._office.meter
+        return meter.call("compose", write) if meter else write()
+
     async def _outcome(
         self, rulebook: Rulebook, original: Original, begun: _Begun, copies: dict[tuple[str, str], Copy]
     ) -> Outcome:
@@ -122,7 +130,7 @@ class Deliverer:
             key = (str(begun.kind), begun.new_message_id)
             copy = copies.get(key)
             if copy is None:
-                copy = copies[key] = compose(self._office, rulebook, original, begun.kind, begun.new_message_id)
+                copy = copies[key] = self._compose(rulebook, original, begun)
             reverse_path = reverse_path_of(
                 self._office,
                 rulebook,

@@ -55,13 +55,16 @@ async def decide_on(
         CrmSilentError: The CRM is silent and the mail may wait.
         TransientFailure: The store cannot be read.
     """
-    assessment = await assess(office, rulebook, facts, accepted.envelope, accepted.accepted_at)
+    meter = office.meter
+    assessing = assess(office, rulebook, facts, accepted.envelope, accepted.accepted_at)
+    assessment = await (meter.run("assess", assessing) if meter else assessing)
     if concerns_report(assessment):
         filed = await file_report(office, rulebook, assessment, accepted.octets) if acts else explain_report(assessment)
         return _as_assigned(filed, assessment), filed.changes
     if acts and assessment.sight.direction == Direction.LOOP and assessment.paths.desk:
         await note_return(office, rulebook, assessment)
-    assigned = await assign(office, rulebook, assessment, may_wait=may_wait, is_released=is_released)
+    assigning = assign(office, rulebook, assessment, may_wait=may_wait, is_released=is_released)
+    assigned = await (meter.run("assign", assigning) if meter else assigning)
     return _for_probe(office, assigned, facts), ()
 
 

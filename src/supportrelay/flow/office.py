@@ -10,6 +10,7 @@ from supportrelay.core.membership import Membership
 from supportrelay.core.ports import Courier, Domains, Lease, OwnerDirectory, SenderProver, SigningKey, Store
 from supportrelay.core.rules import Rule
 from supportrelay.core.settings import Desk, SupportAddress
+from supportrelay.flow.meter import Meter
 
 __all__ = ["Banners", "Office", "Rulebook"]
 
@@ -70,6 +71,7 @@ class Office:
         holder: This worker's name on leases; ``instance`` is the whole installation's.
         now: Aware, UTC. new_id: a fresh queue id.
         fraction: A random number in [0, 1) for jitter.
+        meter: Only while somebody measures.
     """
 
     store: Store
@@ -81,3 +83,4 @@ class Office:
     new_id: Callable[[], str]
     fraction: Callable[[], float]
     lease: Callable[[], Lease]
+    meter: Meter | None = None
