@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from cli.desk_commands import COMPANIES, MAIL, Desk
 from supportrelay.cli import main
+from supportrelay.config import load
 
 Write = Callable[[str, str], Path]
 
@@ -121,18 +122,37 @@ def test_check_online_with_an_outbox_needs_no_network(desk: Desk) -> None:
 
 def test_init_asks_six_questions_and_what_it_writes_is_right(tmp_path: Path) -> None:
     file = tmp_path / "new" / "supportrelay.yaml"
-    answers = "support@firm.example\n\nnot an address\nall@firm.example\nit@firm.example\n\nja\n"
+    answers = "support@firm.example\n\nnot an address\nall@firm.example\nsupport@firm.example\nit@firm.example\n\nja\n"
     result = CliRunner(env={"LANG": "ja_JP.UTF-8", "LC_ALL": "", "LC_MESSAGES": ""}).invoke(
         main, ["init", str(file)], input=answers
     )
 
     assert result.exit_code == 0, result.output
     assert "not an address" in result.stderr
+    assert "go round in a circle" in result.stderr
     assert "作成しました" in result.stdout
-    checked = CliRunner().invoke(main, ["crm", "companies", "--json", "--config", str(file)])
-    assert "support@firm.example" in file.read_text("utf-8")
-    assert checked.exit_code in {0, 1}
+    assert load(file).desk().addresses[0].address == "support@firm.example"
     assert CliRunner().invoke(main, ["init", str(file)]).exit_code == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_init_by_somebody_who_may_not_write_the_services_folder_keeps_the_state_beside_the_file(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    file = tmp_path / "supportrelay.yaml"
+    script = (
+        "import os\n"
+        "from click.testing import CliRunner\n"
+        "from supportrelay.cli import main\n"
+        "import supportrelay.cli.daemon, supportrelay.config.first\n"
+        "from supportrelay.config import load, warnings\n"
+        f"os.chdir({str(tmp_path)!r})\n"
+        "os.setuid(54321)\n"
+        "typed = 'support@firm.example\\n\\nall@firm.example\\nit@firm.example\\n\\nja\\n'\n"
+        "print(CliRunner().invoke(main, ['init', 'supportrelay.yaml'], input=typed).output)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert load(file).state_folder == tmp_path / "state"
 
 
 def test_companies_are_imported_shown_and_exported_as_json(desk: Desk, write: Write) -> None:

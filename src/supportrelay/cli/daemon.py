@@ -38,7 +38,7 @@ def check(relay: Relay, online: bool) -> None:
 
     check_rules(config)
     for warning in warnings(config):
-        say_error(warning)
+        say_error(f"warning: {warning}")
     is_running = _runs(relay)
     taken = [] if is_running else _taken_ports(config)
     if taken:
@@ -63,7 +63,7 @@ def _taken_ports(config: Any) -> list[str]:
     taken = []
     for line in check_ports(config):
         if "needs root" in line:
-            say_error(f"{line} (warning)")
+            say_error(f"warning: {line}")
         else:
             taken.append(line)
     return taken
@@ -99,16 +99,25 @@ def init(relay: Relay, file: Path, force: bool) -> None:
     file = Path(relay.config_option) if relay.config_option else file
     if file.exists() and not force:
         raise InputError(f"{file} exists; --force writes over it")
-    words = catalogue(_spoken_language())
+    words = catalogue(relay.language_option or _spoken_language())
     answers: dict[str, Any] = {}
     for question in QUESTIONS:
         answers[question.key] = _ask(question, answers, words)
-    text = first_configuration(Answers(**answers))
+    text = first_configuration(Answers(**answers), storage_url=_storage_url())
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     for warning in warnings(load(file)):
-        say_error(warning)
+        say_error(f"warning: {warning}")
     say(words.text("init.written", file=file))
+
+
+def _storage_url() -> str:
+    """The service's folder; for somebody who may not write there and only tries it out, one beside the file."""
+    from supportrelay.config.place import DEFAULT_URL, SQLITE
+
+    folder = Path(DEFAULT_URL.removeprefix(SQLITE)).parent
+    nearest = next(one for one in (folder, *folder.parents) if one.exists())
+    return DEFAULT_URL if os.access(nearest, os.W_OK) else f"{SQLITE}state/relay.db"
 
 
 def _spoken_language() -> str:
@@ -118,11 +127,16 @@ def _spoken_language() -> str:
 
 def _ask(question: Any, answers: dict[str, Any], words: Catalogue) -> Any:
     """Ask until the answer can be used. Questions go to standard error: they are no answer."""
+    from supportrelay.config.first import refuse_misfits
+
     while True:
-        typed: str = click.prompt(
-            words.text(f"init.{question.key}"), default=question.suggest(answers) or None, err=True
-        )
+        suggested = question.suggest(answers) or None
+        asked = words.text(f"init.{question.key}")
+        typed: str = click.prompt(asked, default=suggested, err=True, prompt_suffix=" " if suggested is None else ": ")
         try:
-            return question.check(typed)
+            answer = question.check(typed)
+            refuse_misfits({**answers, question.key: answer})
         except InputError as exc:
             say_error(str(exc))
+        else:
+            return answer

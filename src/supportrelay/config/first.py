@@ -1,15 +1,16 @@
 """The first configuration: six questions, and the file that their answers make (``supportrelay init``)."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import get_args
 
 from supportrelay.config.address import Language
+from supportrelay.config.place import DEFAULT_URL
 from supportrelay.config.reference import print_yaml
 from supportrelay.config.scalars import read_address, read_domain, read_host
 from supportrelay.core.errors import InputError
 
-__all__ = ["QUESTIONS", "Answers", "Question", "first_configuration"]
+__all__ = ["QUESTIONS", "Answers", "Question", "first_configuration", "refuse_misfits"]
 
 _PORTS = {"465": "implicit", "25": "none"}
 
@@ -130,7 +131,7 @@ QUESTIONS: tuple[Question, ...] = (
 )
 
 
-def first_configuration(answers: Answers, *, storage_url: str = "sqlite:////var/lib/supportrelay/relay.db") -> str:
+def first_configuration(answers: Answers, *, storage_url: str = DEFAULT_URL) -> str:
     """Return the text of a first ``supportrelay.yaml``; it loads.
 
     Args:
@@ -140,7 +141,7 @@ def first_configuration(answers: Answers, *, storage_url: str = "sqlite:////var/
     Raises:
         InputError: The answers do not fit together; the text says which.
     """
-    _refuse_misfits(answers)
+    refuse_misfits(asdict(answers))
     local, _, domain = answers.support_address.rpartition("@")
     return f"""\
 # supportrelay, first configuration. Every key, its default and its reason: supportrelay.example.yaml.
@@ -175,14 +176,20 @@ storage: {{url: {print_yaml(storage_url)}}}
 """
 
 
-def _refuse_misfits(answers: Answers) -> None:
-    local, _, domain = answers.support_address.rpartition("@")
+def refuse_misfits(answers: Mapping[str, str | tuple[str, ...]]) -> None:
+    """Compare the answers so far, by key.
+
+    Raises:
+        InputError: Two do not fit together; the text says which.
+    """
+    support = str(answers.get("support_address", ""))
+    local, _, domain = support.rpartition("@")
     sender = f"{local}-relay@{domain}"
-    for name, people in (("allmember", answers.allmember), ("admin", (answers.admin,))):
-        if answers.support_address in people:
-            raise InputError(
-                f"{name}: {answers.support_address} is the support address; mail would go round in a circle"
-            )
+    for name in ("allmember", "admin"):
+        given = answers.get(name, ())
+        people = (given,) if isinstance(given, str) else given
+        if support in people:
+            raise InputError(f"{name}: {support} is the support address; mail would go round in a circle")
         if sender in people:
             raise InputError(f"{name}: {sender} is the address that copies are sent from; choose another")
 
