@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from smtp_sink import ThreadedSink
 from journeys.companies import COMPANIES
-
 from journeys.relay import GATEWAY, OURS, Relay
+from smtp_sink import ThreadedSink
 
 
 def desk_config(sink_port: int) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from email.header import decode_header, make_header
 from typing import Any
 
 import pytest
-from smtp_sink import Received, ThreadedSink
 
 from journeys.relay import GATEWAY, OURS, STRANGER, Relay, mail
+from smtp_sink import Received, ThreadedSink
 
 SUPPORT = "support@desk.test"
 ANN, BEN, CHO, DAN = (f"{name}@staff.test" for name in ("ann", "ben", "cho", "dan"))
@@ -92,18 +92,18 @@ def owned(n: int) -> str:
     return f"kunde@acme{n}.example"
 
 
-STAFF = {"peer": OURS}
-
 ROWS = [
     Row("inbound-to", [Mail(owned(0), {ANN}, "NEW", check=to_ann_and_support)], ticket={"company": "acme0"}),
     Row("inbound-cc", [Mail(owned(1), {ANN}, "NEW", to="other@acme1.example", cc=SUPPORT)]),
-    Row("outbound-to", [Mail(ZOE, {ANN}, "NEW", to=f"{owned(2)}, {SUPPORT}", **STAFF)], ticket={"customer": owned(2)}),
-    Row("outbound-cc-without-ticket", [Mail(ZOE, {ANN}, "CLOSED", to=owned(3), cc=SUPPORT, **STAFF)]),
+    Row(
+        "outbound-to", [Mail(ZOE, {ANN}, "NEW", to=f"{owned(2)}, {SUPPORT}", peer=OURS)], ticket={"customer": owned(2)}
+    ),
+    Row("outbound-cc-without-ticket", [Mail(ZOE, {ANN}, "CLOSED", to=owned(3), cc=SUPPORT, peer=OURS)]),
     Row(
         "outbound-cc-closes",
         [
             Mail(owned(4), {ANN}, "NEW"),
-            Mail(ZOE, {ANN}, "CLOSED", to=owned(4), cc=SUPPORT, answers=0, **STAFF),
+            Mail(ZOE, {ANN}, "CLOSED", to=owned(4), cc=SUPPORT, answers=0, peer=OURS),
         ],
     ),
     Row(
@@ -111,25 +111,25 @@ ROWS = [
         [
             Mail(owned(5), {ANN}, "NEW"),
             Mail(owned(5), {ANN}, "NEW", answers=0),
-            Mail(ZOE, {ANN}, "NEW", to=owned(5), cc=SUPPORT, answers=0, minutes=-30, **STAFF),
+            Mail(ZOE, {ANN}, "NEW", to=owned(5), cc=SUPPORT, answers=0, minutes=-30, peer=OURS),
         ],
     ),
     Row(
         "to-and-cc-together",
         [
             Mail(owned(6), {ANN}, "NEW"),
-            Mail(ZOE, {ANN}, "NEW", to=f"{owned(6)}, {SUPPORT}", cc=SUPPORT, answers=0, **STAFF),
+            Mail(ZOE, {ANN}, "NEW", to=f"{owned(6)}, {SUPPORT}", cc=SUPPORT, answers=0, peer=OURS),
         ],
     ),
     Row(
         "bcc-keeps-the-stage",
         [
             Mail(owned(7), {ANN}, "NEW"),
-            Mail(ZOE, {ANN}, "CLOSED", to=owned(7), cc=SUPPORT, answers=0, **STAFF),
-            Mail(ZOE, {ANN}, "CLOSED", to=owned(7), answers=0, **STAFF),
+            Mail(ZOE, {ANN}, "CLOSED", to=owned(7), cc=SUPPORT, answers=0, peer=OURS),
+            Mail(ZOE, {ANN}, "CLOSED", to=owned(7), answers=0, peer=OURS),
         ],
     ),
-    Row("bcc-without-ticket", [Mail(ZOE, {ANN}, None, to=owned(8), **STAFF)], tickets=0),
+    Row("bcc-without-ticket", [Mail(ZOE, {ANN}, None, to=owned(8), peer=OURS)], tickets=0),
     Row(
         "waiting-to-new-by-an-answer",
         [
@@ -142,7 +142,7 @@ ROWS = [
         "closed-to-new-by-an-answer",
         [
             Mail(owned(10), {ANN}, "NEW"),
-            Mail(ZOE, {ANN}, "CLOSED", to=owned(10), cc=SUPPORT, answers=0, **STAFF),
+            Mail(ZOE, {ANN}, "CLOSED", to=owned(10), cc=SUPPORT, answers=0, peer=OURS),
             Mail(owned(10), {ANN}, "NEW", answers=1),
         ],
     ),
@@ -187,7 +187,14 @@ ROWS = [
     Row("free-mail-stranger", [Mail("nobody@gmail.com", {ALL}, "NEW")], ticket={"company": None}),
     Row(
         "web-form-with-reply-to",
-        [Mail("form@webforms.example", {ANN}, "NEW", headers={"Reply-To": owned(13), "Auto-Submitted": "auto-generated"})],
+        [
+            Mail(
+                "form@webforms.example",
+                {ANN},
+                "NEW",
+                headers={"Reply-To": owned(13), "Auto-Submitted": "auto-generated"},
+            )
+        ],
         ticket={"customer": owned(13)},
     ),
     Row(
@@ -302,7 +309,7 @@ ROWS = [
         [Mail("a@two.example", {BEN}, "NEW", to=f"{SUPPORT}, {ANN}")],
     ),
     Row("only-owner-in-to", [Mail(owned(25), {ANN}, "NEW", to=f"{SUPPORT}, {ANN}")]),
-    Row("sole-owner-is-the-author", [Mail(ANN, set(), "NEW", to=f"{owned(26)}, {SUPPORT}", **STAFF)]),
+    Row("sole-owner-is-the-author", [Mail(ANN, set(), "NEW", to=f"{owned(26)}, {SUPPORT}", peer=OURS)]),
     Row(
         "two-of-our-addresses-in-one-mail",
         [
@@ -337,13 +344,13 @@ ROWS = [
             )
         ],
     ),
-    Row("internal-note-without-thread", [Mail(ZOE, {ALL}, "NEW", **STAFF)], ticket={"customer": None}),
+    Row("internal-note-without-thread", [Mail(ZOE, {ALL}, "NEW", peer=OURS)], ticket={"customer": None}),
     Row(
         "internal-note-in-a-thread",
         [
             Mail(owned(29), {ANN}, "NEW"),
             Run(("tickets", "move", "TICKET", "WAITING"), "WAITING"),
-            Mail(ZOE, {ANN}, "WAITING", answers=0, **STAFF),
+            Mail(ZOE, {ANN}, "WAITING", answers=0, peer=OURS),
         ],
     ),
     Row(
@@ -356,7 +363,7 @@ ROWS = [
                 body="FYI\r\n\r\n---------- Forwarded message ---------\r\nFrom: Kunde <kunde@acme30.example>\r\n"
                 "Date: Mon, 2 Mar 2026 10:00:00 +0900\r\nSubject: help\r\nTo: <zoe@staff.test>\r\n\r\nPlease help.",
                 check=forwarded_looks,
-                **STAFF,
+                peer=OURS,
             )
         ],
         ticket={"customer": "kunde@acme30.example"},
