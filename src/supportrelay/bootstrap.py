@@ -204,7 +204,7 @@ class Parts:
         outbound_changed = config.outbound != self.config.outbound or config.hostname != self.config.hostname
         courier = _courier(config) if outbound_changed else self.courier
         rulebook = await asyncio.to_thread(_rulebook, config, courier, self.store)
-        tls = tls_contexts(config)
+        tls = self.tls | tls_contexts(config)  # a listener that was taken out serves on until the restart
         self.rulebook, self.intake, self.tls, self.config = rulebook, intake_of(config), tls, config
         if courier is not self.courier:
             # Deliveries under way keep the old courier until they end; its pool closes by age.
@@ -217,16 +217,16 @@ def intake_of(config: Config) -> Intake:
     return Intake(config.desk(), config.trusted_networks, gateways)
 
 
-def tls_contexts(config: Config) -> list[ssl.SSLContext | None]:
-    """A server context for each listener, None without a certificate.
+def tls_contexts(config: Config) -> dict[tuple[str, int], ssl.SSLContext | None]:
+    """A server context for each listener, by its host and port; None without a certificate.
 
     Raises:
         InputError: A certificate or key cannot be read.
     """
-    contexts: list[ssl.SSLContext | None] = []
+    contexts: dict[tuple[str, int], ssl.SSLContext | None] = {}
     for position, listen in enumerate(config.listen):
+        contexts[listen.host, listen.port] = None
         if listen.tls is None:
-            contexts.append(None)
             continue
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -234,7 +234,7 @@ def tls_contexts(config: Config) -> list[ssl.SSLContext | None]:
             context.load_cert_chain(listen.tls.cert, listen.tls.key)
         except (OSError, ssl.SSLError) as exc:
             raise InputError(f"{config.where('listen', position, 'tls')}: certificate cannot be used: {exc}") from exc
-        contexts.append(context)
+        contexts[listen.host, listen.port] = context
     return contexts
 
 

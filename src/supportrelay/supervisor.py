@@ -239,7 +239,6 @@ def _reload(house: _House) -> None:
     try:
         config = load(house.config.path)
         bootstrap.check_rules(config)
-        bootstrap.tls_contexts(config)
     except RelayError as exc:
         for problem in exc.problems if isinstance(exc, ConfigError) else [str(exc)]:
             log.error("config.refused", problem=problem)

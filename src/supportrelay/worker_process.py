@@ -67,7 +67,8 @@ class _Work:
         self._bound = bound
         self._when_ready = when_ready
         self._stop = asyncio.Event()
-        self._reloading: asyncio.Task[None] | None = None
+        self._reloads: set[asyncio.Task[None]] = set()
+        self._one_reload = asyncio.Lock()
 
     async def run(self, instance: str, holder: str, former_holder: str) -> int:
         profile = os.environ.get("SUPPORTRELAY_PROFILE") if self._index == 0 else None
@@ -113,7 +114,7 @@ class _Work:
             take=measured if meter else accept.take,
             hostname=parts.config.hostname,
             max_size=lambda: parts.rulebook.desk.max_size_octets,
-            tls_context=lambda: parts.tls[bound.position] if bound.position < len(parts.tls) else None,
+            tls_context=lambda: parts.tls.get((listen.host, listen.port)),
             tls_required=listen.tls.required if listen.tls else False,
         )
 
@@ -130,16 +131,24 @@ class _Work:
         return server
 
     def _begin_reload(self, parts: Parts) -> None:
-        self._reloading = asyncio.create_task(self._reload(parts))
+        reloading = asyncio.create_task(self._reload(parts))
+        self._reloads.add(reloading)
+        reloading.add_done_callback(self._reloads.discard)
 
     async def _reload(self, parts: Parts) -> None:
-        """Swap rules, addresses, certificates; read by a thread, since it takes longer than a mail may wait."""
-        try:
-            config = await asyncio.to_thread(load, self._config.path)
-            hide(*config.secrets)
-            await asyncio.to_thread(check_rules, config)
-            await parts.reload(config)
-        except RelayError as exc:
-            log.error("config.refused", problem=str(exc))
-            return
+        """Swap what is configured, one reload after the other so that the last one counts; whatever fails, we go on."""
+        async with self._one_reload:
+            try:
+                await self._take_over(parts)
+            except RelayError as exc:
+                log.error("config.refused", problem=str(exc))
+            except Exception:  # the old configuration is as good as it was
+                log.exception("config.refused", problem="a mistake of ours")
+
+    async def _take_over(self, parts: Parts) -> None:
+        """Read the file by a thread, since that takes longer than a mail may wait."""
+        config = await asyncio.to_thread(load, self._config.path)
+        hide(*config.secrets)
+        await asyncio.to_thread(check_rules, config)
+        await parts.reload(config)
         log.info("config.reloaded", worker=self._index)
