@@ -82,8 +82,13 @@ class Traffic:
             self._is_over.set()
         self.join()
 
+    def end(self) -> None:
+        """Begin no other mail."""
+        self._is_over.set()
+        self.join()
+
     def join(self, timeout: float = 60.0) -> None:
-        """Wait until every mail got its 250."""
+        """Wait until every mail got its 250, or `end`."""
         deadline = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -98,6 +103,8 @@ class Traffic:
     def _send_all(self, numbers: range) -> None:
         client: smtplib.SMTP | None = None
         for number in numbers:
+            if self._is_over.is_set():
+                break
             octets = mail(
                 sender=customer(number),
                 to=SUPPORT,
