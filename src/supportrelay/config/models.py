@@ -172,7 +172,7 @@ class Config(Section):
         default=(),
         description="Rules in order: the first that matches decides, unless it says 'continue: true'. "
         "'supportrelay explain' shows what they do to a mail. A rule may carry examples; a file whose examples come "
-        "out otherwise is not loaded.",
+        "out otherwise is not loaded. docs/rules.md has every condition and action.",
         examples=[_RULES],
     )
     free_mail: tuple[Domain, ...] = Field(
