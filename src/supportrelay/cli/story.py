@@ -162,6 +162,8 @@ def _reply(why: Mapping[str, Any], words: Catalogue) -> str:
         said = f"{said} ({words.text(f'''cause.{why['cause']}''')})"
     if why.get("is_uncertain"):
         said = f"{said} ({words.text('cause.uncertain')})"
+    if why.get("copy_notes"):
+        said = f"{said} ({words.text('story.copy_notes', notes=', '.join(map(str, why['copy_notes'])))})"
     return said
 
 

@@ -86,6 +86,7 @@ class Outcome:
         host: ``host:port`` spoken to, "" when none.
         is_uncertain: The message may have been delivered although we did not hear so.
         counts: False when a pooled connection was simply gone and the try does not count as an attempt.
+        notes: What had to be done to the copy beside the plan (`core.rewrite`), for the trace.
     """
 
     kind: OutcomeKind
@@ -97,6 +98,7 @@ class Outcome:
     cause: Cause = Cause.NONE
     is_uncertain: bool = False
     at: datetime | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def reply(self) -> str:

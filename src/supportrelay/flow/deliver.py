@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from supportrelay.core.decision import CopyPlan
 from supportrelay.core.delivery import DeliveryKind, DeliveryState, Outcome, OutcomeKind, Phase
@@ -146,10 +147,11 @@ class Deliverer:
         async def still_ours() -> bool:
             return await self._still_ours(begun.delivery_id)
 
-        return await rulebook.courier.send(
+        outcome = await rulebook.courier.send(
             reverse_path,
             begun.recipient,
             copy.octets,
             is_smtputf8=original.envelope.is_smtputf8,
             before_data=still_ours,
         )
+        return replace(outcome, notes=copy.notes) if copy.notes else outcome

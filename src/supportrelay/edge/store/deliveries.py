@@ -281,4 +281,6 @@ def _why(outcome: Outcome, recipient: str) -> dict[str, object]:
         why["cause"] = outcome.cause
     if outcome.is_uncertain:
         why["is_uncertain"] = True
+    if outcome.notes:
+        why["copy_notes"] = list(outcome.notes[:20])
     return why
