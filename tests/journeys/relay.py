@@ -1,7 +1,9 @@
 """The daemon as a process, between a client that speaks SMTP and a sink that keeps what arrives."""
 
+import contextlib
 import json
 import os
+import random
 import signal
 import smtplib
 import socket
@@ -23,9 +25,15 @@ GATEWAY = "127.0.0.9"
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody has, below those that the kernel gives to connections (ip_local_port_range).
+
+    One of those might be somebody's connection by the time the relay opens it.
+    """
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("0.0.0.0", port))
+            return port
+    raise AssertionError("a hundred ports are taken")
 
 
 @dataclass

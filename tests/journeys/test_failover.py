@@ -272,7 +272,7 @@ def test_a_mail_that_nobody_got_for_failover_after_goes_to_allmember_and_retries
 def test_mail_waits_for_a_server_that_is_down_and_goes_out_when_it_is_up(
     tmp_path: Path, started: Callable[[dict[str, Any]], Relay]
 ) -> None:
-    with ThreadedSink() as sink:
+    with ThreadedSink(port=free_port()) as sink:
         sink.stop()
         relay = started(desk_config(sink.port))
         message_id = send(relay)
