@@ -166,5 +166,6 @@ def wait(relay: Relay, timeout_s: float) -> None:
         if not left:
             return
         if time.monotonic() >= end:
-            raise InputError(f"after {timeout_s:g} s there is still work: {left}")
+            told = ", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in left.items())
+            raise InputError(f"after {timeout_s:g} s there is still work ({told})")
         time.sleep(_ASK_AGAIN_S)

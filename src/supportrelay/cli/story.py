@@ -180,18 +180,18 @@ def tell_changes(
     told: tuple[object, ...] = ()
     for change in changes:
         values = _values(change, words)
-        what = str(change["what"])
+        msgid = f"event.{change['what']}"
         mail = (mails or {}).get(str(change.get("queue_id") or ""))
-        if mail and what == "message.accepted":
-            what = "mail_came"
+        if mail and change["what"] == "message.accepted":
+            msgid = "story.mail_came"
             values |= {
                 "subject": mail["subject"] or words.text("story.no_subject"),
                 "sender": mail["reverse_path"] or words.text("null_path"),
                 "queue_id": change["queue_id"],
             }
-        this = (change["at"], what, change.get("who"), change.get("why"), change.get("delivery_id"))
+        this = (change["at"], msgid, change.get("who"), change.get("why"), change.get("delivery_id"))
         if this != told:
-            yield f"{local_time(change['at'])}  {words.text('event.' + what, **values)}"
+            yield f"{local_time(change['at'])}  {words.text(msgid, **values)}"
         told = this
 
 
