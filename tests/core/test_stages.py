@@ -1,0 +1,162 @@
+"""What a mail does to its ticket's stage: the columns of DESIGN 2, and what stands against a closing."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from core.desk_samples import CUSTOMER, DESK, NOW, PROVEN, SUPPORT, UNPROVEN, ZOE, mail, members, seen, ticket
+from supportrelay.core.decision import Proof
+from supportrelay.core.facts import Facts
+from supportrelay.core.stages import StageChange, stage_by_mail
+from supportrelay.core.ticket import Stage, StageRule, TicketStages, TicketView
+
+
+def asked(
+    facts: Facts,
+    on: TicketView | None,
+    *,
+    proof: Proof = PROVEN,
+    stages: TicketStages | None = None,
+    companies: tuple[str, ...] = (),
+    domains: tuple[str, ...] = (),
+) -> StageChange:
+    desk = replace(DESK, ticket_stages=stages or TicketStages())
+    return stage_by_mail(
+        seen(facts, proof=proof, paths=(SUPPORT,), who=members(desk)),
+        facts,
+        desk=desk,
+        ticket=on,
+        accepted_at=NOW,
+        customers_companies=companies,
+        customers_domains=domains,
+    )
+
+
+ANSWER = {"in_reply_to": "<last@acme.example>"}
+IN_TO = mail(ZOE, to=f"{CUSTOMER}, {SUPPORT}", **ANSWER)
+IN_CC = mail(ZOE, to=CUSTOMER, cc=SUPPORT, **ANSWER)
+IN_BOTH = mail(ZOE, to=f"{CUSTOMER}, {SUPPORT}", cc=SUPPORT, **ANSWER)
+IN_BCC = mail(ZOE, to=CUSTOMER, **ANSWER)
+NOTE = mail(ZOE)
+FORGED = mail(ZOE, to=CUSTOMER, cc=SUPPORT)
+ABSENCE = mail(auto_submitted="auto-replied")
+
+COLUMNS = [
+    # facts, proof; stage without a ticket; afterwards from NEW, WAITING, CLOSED, OTHER
+    pytest.param(mail(), UNPROVEN, "NEW", "NEW NEW NEW NEW", id="inbound-to"),
+    pytest.param(mail(to="x@y.example", cc=SUPPORT), UNPROVEN, "NEW", "NEW NEW NEW NEW", id="inbound-cc"),
+    pytest.param(mail(to="x@y.example"), UNPROVEN, "NEW", "NEW NEW NEW NEW", id="inbound-bcc"),
+    pytest.param(IN_TO, PROVEN, "NEW", "NEW NEW NEW NEW", id="outbound-to"),
+    pytest.param(IN_CC, PROVEN, "CLOSED", "CLOSED CLOSED CLOSED CLOSED", id="outbound-cc"),
+    pytest.param(IN_BOTH, PROVEN, "NEW", "NEW NEW NEW NEW", id="outbound-to-and-cc"),
+    pytest.param(IN_BCC, PROVEN, "", "NEW WAITING CLOSED OTHER", id="outbound-other"),
+    pytest.param(NOTE, PROVEN, "NEW", "NEW WAITING CLOSED OTHER", id="note"),
+    pytest.param(FORGED, UNPROVEN, "NEW", "NEW WAITING CLOSED OTHER", id="unproven"),
+    pytest.param(ABSENCE, UNPROVEN, "NEW", "NEW WAITING CLOSED OTHER", id="automatic"),
+]
+
+
+@pytest.mark.parametrize(("facts", "proof", "opened", "moved"), COLUMNS)
+def test_the_columns_of_the_table(facts: Facts, proof: Proof, opened: str, moved: str) -> None:
+    without = asked(facts, None, proof=proof)
+    assert ((without.stage or ""), without.moves) == (opened, bool(opened))
+
+    for before, after in zip(["NEW", "WAITING", "CLOSED", "OTHER"], moved.split(), strict=True):
+        change = asked(facts, ticket(stage=Stage(before)), proof=proof)
+        assert (change.stage, change.moves) == (after, before != after)
+        assert change.reasons
+
+
+def test_the_columns_are_configuration() -> None:
+    stages = TicketStages(
+        inbound_to=StageRule.KEEP,
+        inbound_cc=StageRule.WAITING,
+        outbound_to=StageRule.CLOSED,
+        outbound_cc=StageRule.WAITING,
+        outbound_other=StageRule.NEW,
+    )
+
+    assert asked(mail(), ticket(stage=Stage.CLOSED), stages=stages).stage == Stage.CLOSED
+    assert asked(mail(), None, stages=stages).stage == Stage.NEW, "a customer's mail is never without a ticket"
+    assert asked(mail(to="x@y.example", cc=SUPPORT), ticket(), stages=stages).stage == Stage.WAITING
+    assert asked(IN_TO, ticket(), stages=stages).stage == Stage.CLOSED
+    assert asked(IN_CC, ticket(), stages=stages).stage == Stage.WAITING
+    assert asked(IN_BCC, None, stages=stages).stage == Stage.NEW
+
+
+def test_an_inherited_cc_may_be_told_from_one_that_was_set() -> None:
+    stages = TicketStages(outbound_cc_inherited=StageRule.KEEP)
+
+    assert asked(IN_CC, ticket(last_had_support_in_cc=True), stages=stages).stage == Stage.NEW
+    assert asked(IN_CC, ticket(last_had_support_in_cc=False), stages=stages).stage == Stage.CLOSED
+    assert asked(IN_CC, ticket(last_had_support_in_cc=True)).stage == Stage.CLOSED
+
+
+def staff(body: str = "Done.", to: str = CUSTOMER, **fields: str) -> Facts:
+    return mail(ZOE, to=to, cc=SUPPORT, body=body, **fields)
+
+
+RECENT = {"last_customer_mail_at": NOW - timedelta(minutes=10)}
+BEFORE = {"date": "Mon, 9 Mar 2026 06:30:00 +0000"}  # half an hour ago, twenty minutes before the customer's mail
+AFTER = {"date": "Mon, 9 Mar 2026 06:55:00 +0000"}
+NOT_HIS = "not_closed_other_customer"
+AGAINST: list[Any] = [
+    pytest.param(staff(**ANSWER), {}, {}, "", id="nothing"),
+    pytest.param(staff(""), {}, {}, "not_closed_without_words", id="no-words"),
+    pytest.param(staff("> quoted only\r\n"), {}, {}, "not_closed_without_words", id="only-a-quote"),
+    pytest.param(staff(to="x@other.example"), {}, {}, NOT_HIS, id="another-customer"),
+    pytest.param(staff(to="x@other.example"), {}, {"companies": ("9", "1")}, "", id="his-company-by-the-crm"),
+    pytest.param(staff(to="x@acme.example"), {}, {"domains": ("acme.example",)}, "", id="his-company-by-domain"),
+    pytest.param(
+        staff(to="x@acme.example"), {"customer_domain": ""}, {"domains": ("",)}, NOT_HIS, id="free-mail"
+    ),
+    pytest.param(staff(to="x@y.example"), {"company_id": "", "customer": ""}, {}, "", id="a-ticket-without-customer"),
+    pytest.param(staff(to="x@y.example"), {"company_id": "1,2"}, {"companies": ("2",)}, "", id="one-of-two-companies"),
+    pytest.param(staff(**BEFORE), RECENT, {}, "not_closed_late", id="a-mail-came-meanwhile"),
+    pytest.param(staff(**AFTER), RECENT, {}, "", id="written-after-it"),
+    pytest.param(staff(**BEFORE, **ANSWER), RECENT, {}, "", id="answers-it-whatever-the-clock-says"),
+    pytest.param(staff(**BEFORE, references="<older@acme.example>"), RECENT, {}, "not_closed_late", id="an-older"),
+    pytest.param(staff(**BEFORE), {"last_customer_mail_at": None}, {}, "", id="no-customer-mail-at-all"),
+    pytest.param(staff(), RECENT, {}, "", id="without-a-date"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("facts", "on", "known", "refusal"), AGAINST)
+def test_what_stands_against_a_closing(facts: Facts, on: dict[str, Any], known: dict[str, Any], refusal: str) -> None:
+    for stage in (Stage.NEW, Stage.WAITING):
+        change = asked(facts, ticket(stage=stage, **on), **known)
+
+        assert (change.stage, change.moves, change.note) == (
+            (stage, False, refusal) if refusal else (Stage.CLOSED, True, "")
+        )
+
+
+def test_a_wordless_closing_without_a_ticket_opens_one_in_new() -> None:
+    change = asked(staff(""), None)
+
+    assert (change.stage, change.moves, change.note) == (Stage.NEW, True, "not_closed_without_words")
+
+
+def test_an_attachment_says_something_too() -> None:
+    facts = replace(staff("", **ANSWER), attachments=("offer.pdf",))
+
+    assert asked(facts, ticket()).stage == Stage.CLOSED
+
+
+@pytest.mark.parametrize("facts", [mail(), IN_TO, IN_CC])
+def test_a_persons_later_move_stands_and_is_recorded(facts: Facts) -> None:
+    later, earlier = NOW + timedelta(seconds=1), NOW - timedelta(seconds=1)
+
+    change = asked(facts, ticket(stage=Stage.WAITING, moved_by_person_at=later))
+    assert (change.stage, change.moves, change.note) == (Stage.WAITING, False, "moved_by_person")
+    assert asked(facts, ticket(stage=Stage.WAITING, moved_by_person_at=earlier)).moves
+
+
+def test_a_calendar_answer_without_words_keeps_the_stage() -> None:
+    answer = replace(mail(), is_calendar_answer=True)
+
+    assert asked(answer, ticket(stage=Stage.WAITING)).stage == Stage.WAITING
+    assert asked(replace(answer, has_calendar_comment=True), ticket(stage=Stage.WAITING)).stage == Stage.NEW
+    assert asked(answer, None).stage == Stage.NEW
