@@ -99,7 +99,7 @@ class _Work:
 
     async def _listen(self, parts: Parts, worker: Worker, bound: BoundListener) -> Listener:
         listen = parts.config.listen[bound.position]
-        accept = Accept(parts.office, worker.go_on, worker.has_room)
+        accept = Accept(parts.office, worker.go_on, worker.is_full, worker.has_room)
         meter = parts.office.meter
 
         async def measured(envelope: Envelope, octets: bytes) -> Reply:

@@ -31,17 +31,20 @@ class Accept:
 
     Args:
         go_on: Called with an accepted message and its facts (None: not read yet); returns at once.
-        has_room: Waits a moment while the stations behind are full, so that the door is not faster than the road.
+        is_full: The stations behind hold as much as they may; then the message waits in the store, not in memory.
+        has_room: Waits a moment while they are full, so that the door is not faster than the road.
     """
 
     def __init__(
         self,
         office: Office,
         go_on: Callable[[Accepted, Facts | None], None],
+        is_full: Callable[[], bool],
         has_room: Callable[[], Awaitable[None]],
     ) -> None:
         self._office = office
         self._go_on = go_on
+        self._is_full = is_full
         self._has_room = has_room
 
     async def take(self, envelope: Envelope, octets: bytes) -> Reply:
@@ -58,12 +61,14 @@ class Accept:
             message_id=facts.message_id,
             subject=facts.subject,
         )
+        waits = self._is_full()
         try:
-            await office.store.accept(accepted, office.lease())
+            await office.store.accept(accepted, None if waits else office.lease())
         except TransientFailure as exc:
             log.error("message.not_stored", queue_id=accepted.queue_id, detail=str(exc))
             return _NO_ROOM if exc.status == _NO_ROOM.status else reply.NOT_STORED
         log.debug("message.accepted", queue_id=accepted.queue_id, size_octets=len(octets), peer=envelope.peer.ip)
-        self._go_on(accepted, facts if len(octets) <= WHOLE_OCTETS else None)
+        if not waits:
+            self._go_on(accepted, facts if len(octets) <= WHOLE_OCTETS else None)
         await self._has_room()
         return Reply(250, "2.0.0", f"Accepted as {accepted.queue_id}")

@@ -27,6 +27,9 @@ _SWEEP_S = 60.0
 # A delivery checked before DATA within this time of its lease's beginning needs no look at the store.
 _FRESH = timedelta(seconds=20)
 _MAX_TRIES = 3
+# Contents worked on at once, in octets, and how many messages are taken from the store at a time.
+_MAX_OCTETS = 256 * 1024 * 1024
+_MAX_CLAIM = 16
 
 
 class Worker:
@@ -44,6 +47,7 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._messages: dict[str, Any] = {}
         self._deliveries: dict[int, Any] = {}
+        self._octets = 0
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -58,9 +62,13 @@ class Worker:
         """Carry a message on that was accepted a moment ago and whose lease we hold."""
         self._start(self._carry(accepted, facts, tries=1))
 
+    def is_full(self) -> bool:
+        """As much is under way as memory and the next hop shall bear; more waits in the store."""
+        return len(self._tasks) >= self._slots or self._octets >= _MAX_OCTETS
+
     async def has_room(self) -> None:
         """Wait a moment while much is under way, so that the door is not faster than the road."""
-        if len(self._tasks) >= self._slots:
+        if self.is_full():
             self._room.clear()
             try:
                 await asyncio.wait_for(self._room.wait(), 1.0)
@@ -70,6 +78,7 @@ class Worker:
     async def _carry(self, accepted: Accepted, facts: Facts | None, *, tries: int, is_released: bool = False) -> None:
         office = self._office
         self._messages[accepted.queue_id] = office.now()
+        self._octets += len(accepted.octets)
         try:
             rulebook = office.rulebook()
             begun = await self._journey.decide(rulebook, accepted, facts, is_released=is_released)
@@ -97,6 +106,7 @@ class Worker:
                 await self._hold(accepted.queue_id)
         finally:
             self._messages.pop(accepted.queue_id, None)
+            self._octets -= len(accepted.octets)
 
     async def _hold(self, queue_id: str) -> None:
         try:
@@ -167,11 +177,11 @@ class Worker:
     async def _pick_up(self) -> bool:
         """Claim as much as there is room for; True when there may be more."""
         free = self._slots - len(self._tasks)
-        if free <= 0:
+        if self.is_full() and self._tasks:
             await asyncio.wait(self._tasks, timeout=_POLL_S, return_when=asyncio.FIRST_COMPLETED)
             return True
         office = self._office
-        messages = await office.store.claim_messages(office.now(), office.lease(), free)
+        messages = await office.store.claim_messages(office.now(), office.lease(), min(free, _MAX_CLAIM))
         for message in messages:
             self._start(self._take_up(message))
         free -= len(messages)
@@ -237,7 +247,7 @@ class Worker:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if len(self._tasks) < self._slots:
+        if not self.is_full():
             self._room.set()
         if not task.cancelled() and task.exception() is not None:
             log.error("worker.task_broke", detail=repr(task.exception()))
