@@ -16,7 +16,7 @@ import pytest
 from journeys.companies import COMPANIES
 from journeys.conftest import desk_config
 from journeys.relay import STRANGER, Relay, mail
-from journeys.traffic import SUPPORT, Traffic, arrivals, customer, message_id_of
+from journeys.traffic import SUPPORT, Traffic, arrivals, customer, message_id_of, worker_of
 from smtp_sink import ThreadedSink
 
 ANN = "ann@staff.test"
@@ -155,6 +155,50 @@ def test_sigterm_under_load_finishes_what_was_begun_and_sends_nothing_twice(rela
     traffic.ids.append("<begun@mail.example>")
     counted = assert_all_arrived(relay, sink, traffic)
     assert set(counted.values()) == {1}
+
+
+@pytest.mark.slow
+def test_a_second_sigterm_does_not_wait_and_loses_nothing(relay: Relay, sink: ThreadedSink) -> None:
+    sink.delay("dot", 60)
+    with Traffic(relay, "hurried", 5):
+        pass
+    wait_until(lambda: any(line == "DATA" for _, line in sink.commands), "nothing is under way")
+    assert relay.process is not None
+    relay.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: _is_refused(relay.port), "the listener was not closed")
+    relay.process.send_signal(signal.SIGTERM)
+    assert relay.process.wait(5) == 0
+    sink.behave_well()
+    relay.start()
+    relay.settle()
+    counted = arrivals(sink.messages)
+    assert all(counted[f"<hurried.{number}@mail.example>", ANN] for number in range(5))
+
+
+@pytest.mark.slow
+def test_a_frozen_worker_loses_its_lease_and_sends_nothing_when_it_wakes(relay: Relay, sink: ThreadedSink) -> None:
+    message_id = "<frozen@mail.example>"
+    sink.delay("rcpt", 1.0)
+    with smtplib.SMTP("127.0.0.1", relay.port, source_address=(STRANGER, 0), timeout=20) as client:
+        frozen = psutil.Process(worker_of(client))
+        client.sendmail(
+            customer(1), [SUPPORT], mail(sender=customer(1), to=SUPPORT, subject="frozen", message_id=message_id)
+        )
+    wait_until(lambda: any(line.startswith("RCPT") for _, line in sink.commands), "nothing is under way")
+    frozen.suspend()
+    try:
+        sink.behave_well()
+        sink.wait_for(1, timeout=45)  # leases last 30 s
+    finally:
+        frozen.resume()
+    wait_until(lambda: _spoke_too_late(relay, message_id), "it did not notice")
+    relay.settle()
+    assert arrivals(sink.messages) == {(message_id, ANN): 1}
+
+
+def _spoke_too_late(relay: Relay, message_id: str) -> bool:
+    """The attempt that lost its lease was ended by its worker; which may be the one that hears commands."""
+    return any("too_late" in change["why"] for change in relay.ask("mail.trace", id=message_id)["changes"])
 
 
 def _is_replaced(relay: Relay, killed: psutil.Process) -> bool:

@@ -1,20 +1,17 @@
 """Two mails of one new thread at two workers in the same instant: one ticket, whoever comes first."""
 
-import os
 import smtplib
-import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import psutil
 import pytest
 
 from journeys.companies import COMPANIES
 from journeys.conftest import desk_config
 from journeys.relay import STRANGER, Relay, mail
-from journeys.traffic import SUPPORT, arrivals
+from journeys.traffic import SUPPORT, arrivals, worker_of
 from smtp_sink import ThreadedSink
 
 PAIRS = 200
@@ -47,17 +44,6 @@ def track(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Track]:
         for session in sessions:
             session.quit()
         assert relay.stop() == 0
-
-
-def worker_of(session: smtplib.SMTP) -> int:
-    """The process that serves this session: it has the other end of the connection."""
-    assert isinstance(session.sock, socket.socket)
-    port = session.sock.getsockname()[1]
-    for one in psutil.net_connections("tcp4"):
-        if one.raddr and one.raddr.port == port and one.pid not in {None, os.getpid()}:
-            assert one.pid is not None
-            return one.pid
-    raise AssertionError("no process has the other end")
 
 
 def race(sessions: list[smtplib.SMTP], pairs: list[tuple[bytes, bytes]]) -> None:

@@ -1,14 +1,18 @@
 """Mail that keeps coming: senders that behave as mail servers do, and try again whatever happens to us."""
 
+import os
 import re
 import signal
 import smtplib
+import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
+
+import psutil
 
 from journeys.relay import STRANGER, Relay, mail
 from smtp_sink import Received
@@ -31,6 +35,17 @@ def message_id_of(octets: bytes) -> str:
 def arrivals(messages: Iterable[Received]) -> Counter[tuple[str, str]]:
     """How often each ``(Message-ID, recipient)`` arrived."""
     return Counter((message_id_of(m.octets), recipient) for m in messages for recipient in m.recipients)
+
+
+def worker_of(session: smtplib.SMTP) -> int:
+    """The process that serves this session: it has the other end of the connection."""
+    assert isinstance(session.sock, socket.socket)
+    port = session.sock.getsockname()[1]
+    for one in psutil.net_connections("tcp4"):
+        if one.raddr and one.raddr.port == port and one.pid not in {None, os.getpid()}:
+            assert one.pid is not None
+            return one.pid
+    raise AssertionError("no process has the other end")
 
 
 def reload(relay: Relay) -> None:
