@@ -72,6 +72,23 @@ async def test_an_attempt_without_an_end_is_due_again_when_its_lease_ran_out(sto
     assert [a["outcome"] for a in life["deliveries"][0]["attempts_made"]] == ["lost", None]
 
 
+async def test_a_copy_that_was_cut_off_again_and_again_waits_for_a_person(store: SqliteStore) -> None:
+    """RELIABILITY F05: it may be what kills the worker; others must not suffer for ever."""
+    await accept_and_settle(store, an_opening_settlement("q1"))
+    for number in (1, 2, 3):
+        (claimed,) = await store.claim_deliveries(after(30 * number), a_lease(until=30 * number + 30), 10)
+        assert claimed.attempt == number + 1
+
+    assert await store.claim_deliveries(after(120), a_lease(until=150), 10) == []
+    assert await states(store, "q1") == ("held", ["held"])
+
+    await store.queue_release("q1", who="person:ann", now=after(200))
+    for number in (5, 6, 7, 8):
+        (claimed,) = await store.claim_deliveries(after(200 + 30 * number), a_lease(until=230 + 30 * number), 10)
+        assert claimed.attempt == number
+    assert await store.claim_deliveries(after(900), a_lease(until=930), 10) == []
+
+
 async def test_a_delivered_copy_finishes_its_message(store: SqliteStore) -> None:
     settled = await accept_and_settle(store, an_opening_settlement("q1"))
 

@@ -53,6 +53,12 @@ LEFT JOIN conversations c ON c.id = m.conversation_id
 WHERE d.state IN ('due', 'sending', 'deferred') AND d.due_at <= ? ORDER BY d.due_at, d.id LIMIT ?"""
 _CLAIM = """
 UPDATE deliveries SET state = 'sending', attempts = attempts + 1, begun_at = ?, holder = ?, due_at = ? WHERE id = ?"""
+# Attempts cut off since the last one that had an end, or that a person let go on.
+_CUT_OFF = """
+SELECT count(*) FROM changes WHERE message = ?1 AND delivery_id = ?2 AND what = 'delivery.lost' AND id > coalesce(
+(SELECT max(id) FROM changes WHERE message = ?1 AND delivery_id = ?2 AND what IN
+('delivery.deferred', 'delivery.failed', 'delivery.delivered', 'delivery.held')), 0)"""
+_MAX_CUT_OFF = 3
 _ATTEMPTED = """
 SELECT state, attempts, begun_at, message, recipient FROM deliveries WHERE id = ?"""
 _END = "UPDATE deliveries SET state = ?, due_at = ?, holder = NULL, last_reply = ? WHERE id = ?"
@@ -76,9 +82,17 @@ def has_due_deliveries(connection: sqlite3.Connection, now: int) -> bool:
 def claim_deliveries(
     connection: sqlite3.Connection, now: datetime, holder: str, until: int, limit: int
 ) -> list[ClaimedDelivery]:
-    """Take due copies, oldest first, each with a new attempt recorded."""
+    """Take due copies, oldest first, each with a new attempt recorded.
+
+    One that was under way whenever its worker died may be what killed it: after three times a person decides.
+    """
     at = to_microseconds(now)
-    rows = connection.execute(_DUE, (at, limit)).fetchall()
+    rows = []
+    for row in connection.execute(_DUE, (at, limit)).fetchall():
+        if row[1] == DeliveryState.SENDING and _cut_off(connection, row[4], row[0]) >= _MAX_CUT_OFF:
+            _hold(connection, row[4], row[0], row[6], at)
+        else:
+            rows.append(row)
     connection.executemany(_CLAIM, [(at, holder, until, row[0]) for row in rows])
     # An attempt with a beginning and no end: its worker is gone, the copy may or may not have arrived.
     lost = [
@@ -110,6 +124,17 @@ def claim_deliveries(
         )
         for row in rows
     ]
+
+
+def _cut_off(connection: sqlite3.Connection, seq: int, delivery_id: int) -> int:
+    return int(connection.execute(_CUT_OFF, (seq, delivery_id)).fetchone()[0])
+
+
+def _hold(connection: sqlite3.Connection, seq: int, delivery_id: int, recipient: str, now: int) -> None:
+    connection.execute(_END, (DeliveryState.HELD, None, "", delivery_id))
+    why = {"recipient": recipient, "text": f"cut off {_MAX_CUT_OFF + 1} times: its worker died"}
+    write_change(connection, change_row(now, "delivery.held", "relay", why, message=seq, delivery_id=delivery_id))
+    update_message(connection, seq, waits_for_us=False)
 
 
 def report(connection: sqlite3.Connection, attempted: Attempted) -> Reported:
