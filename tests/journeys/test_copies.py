@@ -88,7 +88,7 @@ TEXTS = {
     "euc-jp": "お世話になっております。\r\n1 = 1\r\n",
     "iso-8859-1": "Grüße, ça va? = 1\r\n",
     "iso-8859-2": "Zażółć gęślą jaźń = 1\r\n",
-    "us-ascii": "Hello there, 1 = 1\r\nFrom here on.\r\n.\r\n..dots\r\n",
+    "us-ascii": "Hello there, 1 = 1\r\nFrom here on.\r\n.\r\n..dots\r\n\r\n \r\n",
 }
 SEVEN_BIT = {"iso-2022-jp", "us-ascii"}
 HOLDS_JAPANESE = {"utf-8", "iso-2022-jp", "shift_jis", "euc-jp"}

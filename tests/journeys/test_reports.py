@@ -523,7 +523,7 @@ def test_a_report_to_postmaster_reaches_the_admins_as_it_came(desk: Desk) -> Non
     arrived = desk.post(report, "", "postmaster@desk.test")
 
     assert gets(arrived) == [ADMIN]
-    assert arrived[0].octets.endswith(report)
+    assert arrived[0].octets.endswith(b"\r\n" + report)
 
 
 def test_a_report_through_submission_reaches_whom_it_is_for(desk: Desk) -> None:
@@ -535,7 +535,7 @@ def test_a_report_through_submission_reaches_whom_it_is_for(desk: Desk) -> None:
     arrived = desk.post(report, "", "kunde@far.example", peer=OURS, port=desk.submission_port)
 
     assert gets(arrived) == ["kunde@far.example"]
-    assert arrived[0].octets.endswith(report)
+    assert arrived[0].octets.endswith(b"\r\n" + report)
     assert arrived[0].reverse_path == ""
 
 
