@@ -64,11 +64,6 @@ def test_a_good_configuration_has_no_warnings(configured: Callable[[str], Config
         ),
         pytest.param("keep: {raw: 30d}\n", "keep: accepted, but without effect in this version", id="keep"),
         pytest.param("trusted_arc_sealers: [a.example]\n", "trusted_arc_sealers: accepted, but without", id="ARC"),
-        pytest.param(
-            "gateways: [{networks: [192.0.2.1], authserv_id: a, original_recipient: [X-To]}]\n",
-            "gateways[0].original_recipient: accepted, but without effect",
-            id="original recipient",
-        ),
         pytest.param("dkim: {domain: a.example, selector: a}\n", "dkim: accepted, but without effect", id="dkim"),
     ],
 )

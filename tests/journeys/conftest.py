@@ -43,7 +43,7 @@ def desk_config(sink_port: int) -> dict[str, Any]:
         "internal_domains": ["desk.test", "staff.test"],
         "admins": ["it@staff.test"],
         "trusted_networks": [OURS],
-        "gateways": [{"networks": [GATEWAY], "authserv_id": "gw.test"}],
+        "gateways": [{"networks": [GATEWAY], "authserv_id": "gw.test", "original_recipient": ["X-Gm-Original-To"]}],
         "outbound": {"host": "127.0.0.1", "port": sink_port, "tls": "none"},
         "workers": 2,
         "rules": [

@@ -344,6 +344,33 @@ ROWS = [
             )
         ],
     ),
+    Row(
+        "a-gateway-noted-whom-it-was-for",
+        [
+            Mail(
+                "who@nobody-knows-either.example",
+                {"all-sales@desk.test"},
+                "NEW",
+                to="undisclosed-recipients:;",
+                peer=GATEWAY,
+                headers={"X-Gm-Original-To": "sales@desk.test"},
+            )
+        ],
+        ticket={"address": "sales@desk.test"},
+    ),
+    Row(
+        "a-stranger-notes-whom-it-was-for",
+        [
+            Mail(
+                "who@nobody-knows-either.example",
+                {ALL},
+                "NEW",
+                to="undisclosed-recipients:;",
+                headers={"X-Gm-Original-To": "sales@desk.test"},
+            )
+        ],
+        ticket={"address": SUPPORT},
+    ),
     Row("internal-note-without-thread", [Mail(ZOE, {ALL}, "NEW", peer=OURS)], ticket={"customer": None}),
     Row(
         "internal-note-in-a-thread",

@@ -328,6 +328,9 @@ class Config(Section):
                 )
             ),
             public_url=(self.web.public_url or "").rstrip("/"),
+            original_recipients={
+                one.authserv_id: tuple(name.lower() for name in one.original_recipient) for one in self.gateways
+            },
             max_size_octets=self.max_size,
             crm_cache_for=self.crm.cache_for,
             crm_max_wait=self.crm.max_wait,

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 
 from supportrelay.config.scalars import FilePath, HeaderName, Host, Network, Port, Text, WebUrl
-from supportrelay.config.section import Section, later
+from supportrelay.config.section import Section
 from supportrelay.core.envelope import Role
 
 __all__ = ["AuthConfig", "GatewayConfig", "ListenConfig", "OutboundConfig", "TlsConfig", "WebConfig"]
@@ -68,9 +68,9 @@ class GatewayConfig(Section):
     )
     original_recipient: tuple[HeaderName, ...] = Field(
         default=(),
-        description="Header fields in which it notes whom the mail was for, best first.",
+        description="Header fields in which it notes whom the mail was for before it changed the recipient, best "
+        "first. Only an address of ours counts.",
         examples=["[X-Gm-Original-To, Delivered-To]"],
-        json_schema_extra=later("the recipients of the SMTP dialogue count"),
     )
 
 

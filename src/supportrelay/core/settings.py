@@ -89,6 +89,8 @@ class Desk:
         public_url: Of the board, without a slash at the end; "" when there is none.
         failover_after: When a copy that nobody got goes to Allmember.
         subject_tags: Tags removed when subjects are compared.
+        original_recipients: A gateway's ``authserv_id`` -> lower-case names of the fields in which it notes whom the
+            mail was for, best first.
     """
 
     addresses: tuple[SupportAddress, ...]
@@ -104,6 +106,7 @@ class Desk:
     subject_tags: tuple[str, ...] = ("[EXTERNAL]", "[社外]")
     stock_subjects: tuple[str, ...] = ()
     public_url: str = ""
+    original_recipients: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     max_size_octets: int = 50 * 1024 * 1024
     crm_cache_for: timedelta = timedelta(minutes=5)
     crm_max_wait: timedelta = timedelta(seconds=60)

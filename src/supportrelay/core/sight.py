@@ -5,6 +5,7 @@ What needs the store or the CRM (same mail, threads, owners) comes after; `desk`
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 
@@ -13,7 +14,7 @@ from supportrelay.core.decision import Direction, Place, Proof, Verdict
 from supportrelay.core.envelope import Envelope
 from supportrelay.core.errors import AddressError
 from supportrelay.core.facts import Facts
-from supportrelay.core.mailbox import Mailbox, parse_path
+from supportrelay.core.mailbox import Mailbox, parse_mailboxes, parse_path
 from supportrelay.core.membership import Membership
 from supportrelay.core.ports import SigningKey
 from supportrelay.core.reason import Reason
@@ -21,7 +22,7 @@ from supportrelay.core.settings import SupportAddress
 from supportrelay.core.token import Trail, read_delivery_token, read_message_id, read_ticket_token, read_trail
 from supportrelay.core.value import value_class
 
-__all__ = ["Author", "ForwardPaths", "Sight", "look", "own_trail", "sort_forward_paths"]
+__all__ = ["Author", "ForwardPaths", "Sight", "as_first_sent", "look", "own_trail", "sort_forward_paths"]
 
 _POSTMASTER = frozenset({"postmaster", "abuse"})
 _MAX_TRAILS = 20
@@ -66,6 +67,20 @@ def is_served_domain(domain: str, members: Membership) -> bool:
         in {a.address.rpartition("@")[2], a.sender_address.rpartition("@")[2], a.bounce_address.rpartition("@")[2]}
         for a in members.desk.addresses
     )
+
+
+def as_first_sent(facts: Facts, envelope: Envelope, members: Membership) -> Envelope:
+    """The envelope with the recipient that a gateway noted before it changed it, when that is an address of ours.
+
+    Only a gateway's own fields count (``gateways[].original_recipient``); a stranger's say nothing.
+    """
+    names = members.desk.original_recipients.get(envelope.peer.gateway, ()) if envelope.peer.gateway else ()
+    for name in names:
+        for mailbox in parse_mailboxes(facts.first(name)):
+            key = mailbox.key
+            if key not in envelope.forward_paths and (members.is_ours(key) or members.is_known_to_rules(key)):
+                return replace(envelope, forward_paths=(key, *envelope.forward_paths))
+    return envelope
 
 
 @value_class

@@ -13,7 +13,7 @@ from supportrelay.core.membership import Membership
 from supportrelay.core.ports import Gathered, WhereFrom
 from supportrelay.core.reading import read_facts
 from supportrelay.core.reason import Reason
-from supportrelay.core.sight import ForwardPaths, Sight, look, sort_forward_paths
+from supportrelay.core.sight import ForwardPaths, Sight, as_first_sent, look, sort_forward_paths
 from supportrelay.core.thread import where_from
 from supportrelay.core.value import value_class
 from supportrelay.flow.accept import WHOLE_OCTETS
@@ -58,6 +58,7 @@ async def assess(
         TransientFailure: The store or the directory's list of owners cannot be read now.
     """
     members = rulebook.members(await rulebook.directory.owners())
+    envelope = as_first_sent(facts, envelope, members)
     proof = await rulebook.prover.prove(facts, envelope)
     automatic = classify_automatic(facts, envelope)
     sight = look(facts, envelope, proof=proof, automatic=automatic, members=members, keys=office.keys, now=accepted_at)
