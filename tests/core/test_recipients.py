@@ -134,6 +134,7 @@ REPLIES = [
         id="nobody-of-ours-and-no-token",
     ),
     pytest.param(mail(cc=f"{ANN}, {ZOE}"), [CUSTOMER, ZOE, SUPPORT], id="no-owner-of-this-ticket"),
+    pytest.param(mail(reply_to=SUPPORT), [CUSTOMER, SUPPORT], id="his-reply-to-names-only-us"),
     pytest.param(mail(reply_to="team:a@x.example, b@x.example;"), ["a@x.example", "b@x.example", SUPPORT], id="group"),
     pytest.param(mail("Mr. X <kunde@acme.example>"), ['"Mr. X" <kunde@acme.example>', SUPPORT], id="quoted"),
 ]  # fmt: skip

@@ -125,6 +125,7 @@ def test_the_whole_copy_for_an_owner() -> None:
         b"Precedence: list\r\n"
         b"Auto-Submitted: no\r\n"
         b"X-Google-Group-Id: 1\r\n"
+        b"X-Original-X-Supportrelay-Trail: forged\r\n"
         b"X-Mailer: x\r\n"
         b"\r\n--- notice ---\r\nline\r\n--- notice ---\r\n\r\nHello.\r\n"
     )

@@ -537,6 +537,18 @@ def test_the_banner_tells_the_reason_only_when_the_address_wants_it(desk: Desk) 
     assert "会社が登録されていないため" in said_by(copy.octets)
 
 
+def test_the_banner_of_an_unproven_mail_promises_no_reply_to_its_author(desk: Desk) -> None:
+    octets = mail(sender=ZOE, to=f"{CUSTOMER}, {SUPPORT}", subject="unproven", message_id="<u1@staff.test>")
+
+    copy = one_copy(desk, octets, sender=ZOE)
+
+    assert fields(copy.octets, "Reply-To") == [SUPPORT]
+    said = said_by(copy.octets)
+    assert "本人であることは確認できていません" in said
+    assert f"返信の宛先: {SUPPORT}" in said
+    assert "差出人、上の To と Cc の方全員" not in said
+
+
 def test_after_the_first_mail_of_a_thread_the_banner_is_short(desk: Desk) -> None:
     people: dict[str, Any] = {"to": f"{SUPPORT}, buyer@acme.example", "cc": "chef@acme.example"}
     first = mail(sender=CUSTOMER, subject="short banner", message_id="<sb1@acme.example>", **people)

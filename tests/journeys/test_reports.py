@@ -104,7 +104,11 @@ FORWARDERS = [
             b"X-Supportrelay-Trail: v1; inst=other; msg=1; mac=aaaaaaaaaaaaaaaa\r\n" + copy.octets,
             owner,
         ),
-        id="another-relay-in-between",
+        id="another-relay-above",
+    ),
+    pytest.param(
+        lambda copy, owner: (copy.octets.replace(b"X-Supportrelay-Trail", b"X-Original-X-Supportrelay-Trail"), owner),
+        id="by-another-relays-copy",
     ),
 ]
 

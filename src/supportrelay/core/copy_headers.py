@@ -18,6 +18,7 @@ __all__ = ["CopyContext", "copy_header", "plain_field", "sender_name"]
 
 _PREFIX = b"X-Original-"
 _OURS = "x-supportrelay-"
+_TRAIL = "x-supportrelay-trail"
 _SHORT_FIELD = 76
 _LONG_FIELD = 980  # with the prefix a line of it may pass 998
 
@@ -158,7 +159,9 @@ class _Writer:
 
     def _take(self, field: HeaderField) -> None:
         name = field.name
-        if name in _REMOVED or name.startswith(_OURS):
+        if name == _TRAIL:
+            self._rename(field)  # another relay's loop mark: when the mail goes round by us, that relay must see it
+        elif name in _REMOVED or name.startswith(_OURS):
             self._remove(field)
         elif name in {"from", "reply-to"}:
             self._take_author(field)

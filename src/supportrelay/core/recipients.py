@@ -146,7 +146,7 @@ def reply_to(sight: Sight, facts: Facts, *, owners: Sequence[str], members: Memb
     first: list[Mailbox] = []
     if sight.forwarded_by is not None:
         first = [*sight.customers[:1], sight.forwarded_by]
-    elif facts.reply_to and not _is_rewritten(sight, facts):
+    elif _names_somebody(facts, members) and not _is_rewritten(sight, facts):
         first = list(facts.reply_to)
     elif sight.author.mailbox is not None:
         first = [sight.author.mailbox]
@@ -164,6 +164,11 @@ def reply_to(sight: Sight, facts: Facts, *, owners: Sequence[str], members: Memb
         authors = [found[m.key] for m in first if m.key in found][:1]
         return (*authors, support), True
     return printed, False
+
+
+def _names_somebody(facts: Facts, members: Membership) -> bool:
+    """Reply-To names anybody but us; else a reply would reach nobody outside."""
+    return any(not members.is_ours(mailbox.key) for mailbox in facts.reply_to)
 
 
 def _is_rewritten(sight: Sight, facts: Facts) -> bool:

@@ -25,6 +25,7 @@ from supportrelay.core.value import value_class
 __all__ = ["Author", "ForwardPaths", "Sight", "as_first_sent", "look", "own_trail", "sort_forward_paths"]
 
 _POSTMASTER = frozenset({"postmaster", "abuse"})
+_TRAIL_FIELDS = ("x-supportrelay-trail", "x-original-x-supportrelay-trail")
 _MAX_TRAILS = 20
 # `Proof.by` of AUTH, and of a gateway that saw an aligned signature (`edge.sender_proof`).
 _OUTSIDE_PROOF = re.compile(r"\bdkim=pass\b|^auth\b", re.IGNORECASE)
@@ -220,8 +221,9 @@ def _direction(
 
 
 def own_trail(facts: Facts, keys: Sequence[SigningKey]) -> Trail | None:
-    """Our signed mark on the mail's own header; another relay may have put its own above it."""
-    marks = (read_trail(keys, value) for value in facts.fields.get("x-supportrelay-trail", ())[:_MAX_TRAILS])
+    """Our signed mark on the mail's own header; another relay on the way renames it and puts its own above."""
+    values = (value for name in _TRAIL_FIELDS for value in facts.fields.get(name, ())[:_MAX_TRAILS])
+    marks = (read_trail(keys, value) for value in values)
     return next((mark for mark in marks if mark is not None), None)
 
 
