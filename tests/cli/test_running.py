@@ -115,6 +115,40 @@ def test_check_knows_that_its_own_daemon_has_the_ports(running: Desk) -> None:
     assert running.run("check").stdout == "ok\n"
 
 
+def test_a_command_is_heard_although_the_file_is_broken_by_now(running: Desk) -> None:
+    """The daemon runs on what it read; without one a broken file is exit 2."""
+    right = running.config.read_text("utf-8")
+    running.config.write_text(right.replace("language: ja", "languge: ja"), "utf-8")
+    try:
+        assert "お客様" in running.run("tickets", "list").stdout
+        assert running.run("check", exit_code=2).stderr
+    finally:
+        running.config.write_text(right, "utf-8")
+
+
+def test_a_command_beside_a_daemon_imports_little(running: Desk) -> None:
+    """Commands start quickly: no models, no log, no event loop, no mail, no public suffixes."""
+    heavy = (
+        "pydantic",
+        "structlog",
+        "asyncio",
+        "publicsuffixlist",
+        "rich",
+        "babel",
+        "jinja2",
+        "supportrelay.bootstrap",
+    )
+    script = (
+        "import sys\n"
+        "from supportrelay.cli import main\n"
+        f"main(['tickets', 'list', '--config', {str(running.config)!r}], standalone_mode=False)\n"
+        f"print(sorted(set({heavy!r}) & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_owners_changed_by_a_command_count_for_the_next_mail(running: Desk) -> None:
     running.run("crm", "owners", "Rollout", "second@desk.test")
     running.run("crm", "refresh", "customer.test")
