@@ -245,6 +245,9 @@ async def test_deliveries_are_found_by_id_and_by_the_message_they_carried(store:
     assert await store.delivery_of_copy("<q1@acme.example>", "other@relay.test") is None
     assert await store.delivery_of_copy("", OWNER) is None
     assert await store.delivery(999) is None
+    assert [view.delivery_id for view in await store.deliveries_of("q2")] == delivery_ids(second)
+    assert [view.kind for view in await store.deliveries_of("q1")] == ["owner"]
+    assert await store.deliveries_of("q9") == []
 
 
 async def test_retry_makes_deferred_and_failed_copies_due_now(store: SqliteStore) -> None:
