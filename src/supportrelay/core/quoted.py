@@ -12,6 +12,8 @@ __all__ = ["forwarded_author", "own_words", "split_html_quote"]
 
 _QUOTE_MARKS = (">", "＞")
 _COLONS = (":", "：")
+# One of these stands in every quoted line, separator, attribution and header block.
+_QUOTE_SIGNS = (*_COLONS, *_QUOTE_MARKS, "--")
 
 _FORWARD_WORDS = (
     r"Forwarded message|Forwarded by [^\-\n]{1,80}|転送メッセージ|転送されたメッセージ|Weitergeleitete Nachricht|"
@@ -64,6 +66,8 @@ def own_words(text: str) -> str:
 
     A line that introduces '>' lines takes only those with it, so answers between or under quotes stay.
     """
+    if not any(sign in text for sign in _QUOTE_SIGNS):
+        return text.strip()
     lines = text.split("\n")
     kept: list[str] = []
     for index, line in enumerate(lines):
@@ -163,7 +167,7 @@ def forwarded_author(text: str, *, is_forward_subject: bool) -> Mailbox | None:
     An explicit forward head always counts; "Original Message" and a bare header block, which answers have too, only
     under a subject with a forward prefix.
     """
-    if not is_forward_subject and not any(sign in text for sign in _FORWARD_SIGNS):
+    if not is_forward_subject and not _may_forward(text):
         return None
     lines = text.split("\n")
     for index, line in enumerate(lines):
@@ -174,6 +178,11 @@ def forwarded_author(text: str, *, is_forward_subject: bool) -> Mailbox | None:
         if is_forward_subject and _begins_block(lines, index):
             return _first_author(lines[index:])
     return None
+
+
+def _may_forward(text: str) -> bool:
+    """Does a sign of an explicit forward head stand in it? Without a colon only the dashes can."""
+    return "--" in text or (_has_colon(text) and any(sign in text for sign in _FORWARD_SIGNS))
 
 
 def _first_author(lines: list[str]) -> Mailbox | None:

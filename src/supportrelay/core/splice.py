@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from supportrelay.core.headers import split_headers
 
-__all__ = ["MAX_LINE", "Edit", "first_long_line", "normalise_line_ends", "splice"]
+__all__ = ["MAX_LINE", "Edit", "first_long_line", "has_clean_line_ends", "normalise_line_ends", "splice"]
 
 MAX_LINE = 998
 """Octets in a line without its CRLF (RFC 5322 §2.1.1)."""
@@ -63,13 +64,27 @@ def first_long_line(octets: bytes, start: int = 0, end: int | None = None) -> in
     return -1
 
 
+def has_clean_line_ends(octets: bytes) -> bool:
+    """No line ends but CRLF, no CR or LF beside them."""
+    return _is_clean_again(octets) if len(octets) <= _REMEMBERED_OCTETS else _is_clean(octets)
+
+
+def _is_clean(octets: bytes) -> bool:
+    return octets.count(b"\n") == octets.count(b"\r\n") == octets.count(b"\r")
+
+
+# A message is asked about when it comes in and again when its copy is written, a moment later.
+_REMEMBERED_OCTETS = 64 * 1024
+_is_clean_again = lru_cache(maxsize=64)(_is_clean)
+
+
 def normalise_line_ends(octets: bytes) -> bytes:
     """Return the octets with CRLF as the only line end and with an end of the header.
 
     A lone LF becomes CRLF. A lone CR becomes a space in the header, where a line end would make a new field
     (RELIABILITY C37), and CRLF in the body. NUL becomes a space in the header. Good mail comes back as the same object.
     """
-    is_clean = octets.count(b"\n") == octets.count(b"\r\n") == octets.count(b"\r")
+    is_clean = has_clean_line_ends(octets)
     if not is_clean:
         octets = _LINE_END.sub(b"\r\n", octets)
     head_end = 0 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n")

@@ -9,7 +9,8 @@ _COLUMNS = 76
 # What a literal line of quoted-printable may hold; '=' is not in it.
 _LITERAL = re.compile(rb"[\t !-<>-~]*")
 _PLAIN = bytes(range(32, 127)) + b"\r\n\t"
-_LITERAL_OCTETS = _PLAIN.replace(b"=", b"")
+# Marks what cannot stand for itself with NUL: a search in C finds the last one, stripping asks octet by octet.
+_MARKS = bytes(1 if octet in _PLAIN.replace(b"=", b"") else 0 for octet in range(256))
 # As binascii.a2b_qp reads it; without a group it stands for nothing.
 _TOKEN = re.compile(rb"=([0-9A-Fa-f]{2}|=)|=\r\n")
 
@@ -46,20 +47,31 @@ def _quoted_line(line: bytes) -> bytes:
 
 def quoted_printable(octets: bytes) -> bytes:
     """Quoted-printable of text with CRLF line ends; the line ends stay hard line breaks, a lone CR or LF is quoted."""
-    head = octets[: _literal_from(octets)]
-    return _quoted(head) + octets[len(head) :] if len(head) < len(octets) else _quoted(octets)
+    at = _literal_from(octets)
+    return _quoted(octets[:at]) + _soft_broken(octets[at:]) if at < len(octets) else _quoted(octets)
 
 
 def _literal_from(octets: bytes) -> int:
-    """Where the lines begin that stand for themselves to the end: mostly all that follows a notice in UTF-8."""
-    at = octets.find(b"\r\n", len(octets.rstrip(_LITERAL_OCTETS)))
+    """Where the lines begin whose octets stand for themselves to the end: mostly all that follows a notice in UTF-8."""
+    at = octets.find(b"\r\n", octets.translate(_MARKS).rfind(b"\0") + 1)
     if at < 0:
         return len(octets)
     tail = octets[at + 2 :]
     is_clean = tail.count(b"\n") == tail.count(b"\r\n") == tail.count(b"\r")
-    if not is_clean or b" \r" in tail or b"\t\r" in tail or tail.endswith((b" ", b"\t")):
-        return len(octets)
-    return at + 2 if max(map(len, tail.split(b"\r\n"))) <= _COLUMNS else len(octets)
+    ends_in_space = b" \r" in tail or (b"\t" in tail and b"\t\r" in tail) or tail.endswith((b" ", b"\t"))
+    return at + 2 if is_clean and not ends_in_space else len(octets)
+
+
+def _soft_broken(octets: bytes) -> bytes:
+    """Lines of literal octets with soft breaks in those over 76 characters."""
+    return b"\r\n".join([line if len(line) <= _COLUMNS else _soft_broken_line(line) for line in octets.split(b"\r\n")])
+
+
+def _soft_broken_line(line: bytes) -> bytes:
+    cut = _COLUMNS - 1
+    if len(line) <= cut + _COLUMNS:  # nearly every one
+        return line[:cut] + b"=\r\n" + line[cut:]
+    return b"=\r\n".join([line[at : at + cut] for at in range(0, len(line), cut)])
 
 
 def _quoted(octets: bytes) -> bytes:

@@ -5,6 +5,8 @@ in as they come, so a line may be as long as the message (C16). Work and memory 
 kept.
 """
 
+from supportrelay.core.splice import has_clean_line_ends
+
 __all__ = ["HOPS_LIMIT", "ContentReader", "count_received"]
 
 HOPS_LIMIT = 50
@@ -60,8 +62,7 @@ class ContentReader:
         if octets.startswith(b"."):
             octets = octets[1:]
         octets = octets.replace(b"\r\n.", b"\r\n")
-        line_ends = octets.count(b"\r\n")
-        if octets.count(b"\n") == line_ends == octets.count(b"\r"):
+        if has_clean_line_ends(octets):
             return octets
         # A reader further on may take a bare LF for a line end and its dot for the end: leave none (C10, C11, D27).
         return octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
