@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TextIO
 
 import structlog
@@ -74,9 +75,14 @@ def hide(*secrets: str) -> None:
     _hidden.update(s for s in secrets if len(s) >= 4)  # noqa: PLR2004  shorter ones would mask half of every line
 
 
+@lru_cache(maxsize=256)
+def _is_secret(name: str) -> bool:
+    return any(secret in name for secret in _SECRET_NAMES)
+
+
 def _mask(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name in event:
-        if any(secret in name for secret in _SECRET_NAMES):
+        if _is_secret(name):
             event[name] = MASK
     return event
 
@@ -87,10 +93,14 @@ def _stamp(_logger: object, method: str, event: MutableMapping[str, Any]) -> Mut
     return event
 
 
+# Made once: `json.dumps` makes a new encoder for every line that is not written its default way.
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+
 def _json_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
     # Read by people too: when, how bad and what come first.
     first = {name: event.pop(name, "") for name in ("at", "level", "event")}
-    return json.dumps({**first, **event}, ensure_ascii=False, default=str)
+    return _encode({**first, **event})
 
 
 class _Line:
@@ -136,7 +146,7 @@ def configure(level: str | None = None, *, stream: TextIO | None = None, is_json
     wanted = (level or os.environ.get("SUPPORTRELAY_LOG", "info")).lower()
     target = stream or sys.stderr
     json_lines = is_json if is_json is not None else not target.isatty()
-    processors: list[Any] = [structlog.contextvars.merge_contextvars, _mask, _stamp]
+    processors: list[Any] = [_mask, _stamp]
     if json_lines:
         processors += [structlog.processors.format_exc_info, _json_line]
     else:

@@ -196,4 +196,5 @@ def received_line(envelope: Envelope, *, hostname: str, queue_id: str, at: datet
 def _date(at: datetime) -> str:
     """RFC 5322 §3.3, in UTC; `strftime` would speak the machine's language."""
     utc = at.astimezone(UTC)
-    return f"{_DAYS[utc.weekday()]}, {utc.day} {_MONTHS[utc.month - 1]} {utc.year:04} {utc:%H:%M:%S} +0000"
+    time = f"{utc.hour:02}:{utc.minute:02}:{utc.second:02}"
+    return f"{_DAYS[utc.weekday()]}, {utc.day} {_MONTHS[utc.month - 1]} {utc.year:04} {time} +0000"

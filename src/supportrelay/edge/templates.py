@@ -151,6 +151,8 @@ def _compile(environment: jinja2.Environment, path: Path) -> jinja2.Template:
     """Compile a template and try it in its long and its short form."""
     try:
         template = environment.from_string(path.read_text(encoding="utf-8"))
+        # A plain dict: rendering copies the globals, and a ChainMap takes four times as long to copy.
+        template.globals = dict(template.globals)
         for is_first in (True, False):
             names = _SAMPLE.to_template()
             names["is_first"] = is_first
