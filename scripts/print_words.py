@@ -30,6 +30,11 @@ FAMILIES = [
     ("phase", "Phases", "How far an attempt came."),
     ("cause", "Causes", "Why an attempt, or a change, came out as it did."),
     ("event", "Changes", "The record: `changes[].what` of trace, the history of a ticket."),
+    (
+        "note",
+        "Notes on copies",
+        "What had to be done to a copy, as `CODE` or `CODE:DETAIL`: `copy_notes` of an attempt.",
+    ),
     ("reason", "Reasons", "`reasons[].code` of explain and trace, with the values that stand in braces."),
 ]
 

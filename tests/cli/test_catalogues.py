@@ -129,6 +129,21 @@ def test_every_enumeration_has_words(msgid: str) -> None:
     assert msgid in read_catalogue("en")
 
 
+NOTE = re.compile(
+    r"(?:banner|date|from|header|line_ends|message_id|part|unparsed|minimal_header)[._][a-z0-9_.]+:?|unparsed:?"
+)
+
+
+def test_every_note_on_a_copy_has_words() -> None:
+    """`Copy.notes` end up in trace."""
+    noted: set[str] = set()
+    for name in ("banner", "copy_headers", "headers", "long_lines", "part_edit", "rewrite"):
+        noted |= {text.rstrip(":") for text in _literals(SRC / "core" / f"{name}.py") if NOTE.fullmatch(text)}
+
+    assert {"part.to_utf8", "header.garbage", "unparsed"} <= noted
+    assert [note for note in sorted(noted) if f"note.{note}" not in read_catalogue("en")] == []
+
+
 def test_every_event_of_the_record_has_a_sentence() -> None:
     """What is written into ``changes`` is told by trace."""
     written: set[str] = set()

@@ -119,6 +119,12 @@ def _change(what: str, who: str = "relay", **why: Any) -> dict[str, Any]:
             "mori@desk.test: refused for good. smtp.test:25: 550 5.1.1 No such user (the recipient cannot be reached)",
             id="failed",
         ),
+        pytest.param(
+            _change("delivery.failed", code=552, text="552 no", copy_notes=["header.refolded:to", "part.new"]),
+            "552 no (the copy: the header field to was folded anew, part.new)",
+            id="what was done to the copy",
+        ),
+        pytest.param(_change("message.held", "person:ann", why="by a person"), "ann held it.", id="held by a person"),
         pytest.param(_change("delivery.lost", attempt=2), "may arrive twice", id="lost"),
         pytest.param(_change("message.failover", recipients=[], why="x"), "nobody", id="failover to nobody"),
         pytest.param(_change("something.new", x=1), "event.something.new", id="unknown event"),

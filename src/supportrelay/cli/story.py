@@ -163,8 +163,15 @@ def _reply(why: Mapping[str, Any], words: Catalogue) -> str:
     if why.get("is_uncertain"):
         said = f"{said} ({words.text('cause.uncertain')})"
     if why.get("copy_notes"):
-        said = f"{said} ({words.text('story.copy_notes', notes=', '.join(map(str, why['copy_notes'])))})"
+        notes = ", ".join(_note(str(note), words) for note in why["copy_notes"])
+        said = f"{said} ({words.text('story.copy_notes', notes=notes)})"
     return said
+
+
+def _note(note: str, words: Catalogue) -> str:
+    """What had to be done to a copy: ``CODE`` or ``CODE:DETAIL``."""
+    code, _, detail = note.partition(":")
+    return words.text(f"note.{code}", detail=detail) if words.has(f"note.{code}") else note
 
 
 def tell_changes(
@@ -182,6 +189,8 @@ def tell_changes(
         values = _values(change, words)
         msgid = f"event.{change['what']}"
         mail = (mails or {}).get(str(change.get("queue_id") or ""))
+        if change["what"] == "message.held" and str(change.get("who", "")).startswith("person:"):
+            msgid = "story.held_by_person"
         if mail and change["what"] == "message.accepted":
             msgid = "story.mail_came"
             values |= {
