@@ -1,9 +1,9 @@
 """One connection of the listener: octets in, lines and content to the dialogue, replies out, deadlines.
 
-aiosmtpd gives the protocol class: the life of the connection, its timer. Its loop over lines is not used, because it is
-cancelled by a half-closed connection, keeps any amount of lines in memory, knows one timer for everything and turns our
-failures into permanent refusals (RELIABILITY D01-D10); and because answering where the octets come in takes a third of
-the time of waking a task for each line.
+aiosmtpd gives the protocol class and its timer. Its loop over lines is not used, because it is cancelled by a
+half-closed connection, keeps any amount of lines in memory, knows one timer for everything and turns our failures into
+permanent refusals (RELIABILITY D01-D10); and because answering where the octets come in takes a third of the time of
+waking a task for each line.
 
 Lines are answered in order and at once. Two things wait, ``take`` and the TLS handshake; while one runs, octets stay
 where they are.
@@ -46,8 +46,8 @@ _NO_HOOKS = _NoHooks()
 class Connection(SMTP):
     """The server's side of one connection; `Session` adds the dialogue.
 
-    Of aiosmtpd two private methods are overridden, ``_handle_client`` (its loop over lines) and ``_timeout_cb``; 1.4.6
-    is its last release and pyproject.toml ends below 2.
+    Of aiosmtpd's private methods ``_reset_timeout`` is used and ``_timeout_cb`` overridden; 1.4.6 is its last release
+    and pyproject.toml ends below 2.
 
     Attributes:
         ip: Of the client, printed.
@@ -103,12 +103,9 @@ class Connection(SMTP):
         self._wire = cast("asyncio.Transport", transport)  # uvloop's transports do not inherit from asyncio's
         peername = transport.get_extra_info("peername")
         self.ip = _printed_ip(peername[0]) if isinstance(peername, tuple) and peername else "unknown"
-        super().connection_made(transport)
-
-    async def _handle_client(self) -> None:
-        # aiosmtpd starts this as a task when the connection is made.
-        if self._wire is None:
-            return
+        # Not aiosmtpd's: it makes a session, a stream and a task for its loop over lines, as long as a whole dialogue.
+        self.transport = transport
+        self._reset_timeout()
         refusal = self.intake.admit(self)
         if refusal is not None:
             log.warning("listener.refused", peer=self.ip, reply=str(refusal))
@@ -116,13 +113,15 @@ class Connection(SMTP):
         else:
             self.say_line(f"220 {self.intake.hostname} ESMTP supportrelay")
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002  part of the protocol
         """The connection is gone; a running take goes on."""
         self._is_leaving = True
         self._wire = self.content = None
         self.pending.clear()
         self.intake.forget(self)
-        super().connection_lost(error)
+        if self._timeout_handle is not None:
+            self._timeout_handle.cancel()
+        self.transport = None
 
     def eof_received(self) -> bool:
         """The client has said all it will; what it sent before still counts (RELIABILITY C32)."""
