@@ -222,11 +222,14 @@ class _Dialogue:
         refusal = self._unsendable()
         if refusal is not None:
             return refusal
-        async with asyncio.timeout(self._patience.command_s):
+        patience = self._patience
+        async with asyncio.timeout(patience.command_s) as deadline:  # one timer for both, moved on
             refusal = await self._envelope()
-        if refusal is not None:
-            return refusal
-        return await self._content()
+            if refusal is not None:
+                return refusal
+            upload_s = len(self._job.wire) / patience.upload_octets_per_s
+            deadline.reschedule(asyncio.get_running_loop().time() + patience.dot_s + upload_s)
+            return await self._content()
 
     def _unsendable(self) -> Outcome | None:
         """What the next hop says at EHLO it cannot take is not worth an upload."""
@@ -280,10 +283,9 @@ class _Dialogue:
 
     async def _content(self) -> Outcome:
         self.phase = Phase.DOT
-        link, job, patience = self._link, self._job, self._patience
-        link.protocol.write(job.wire)
-        upload_s = len(job.wire) / patience.upload_octets_per_s
-        reply = await link.protocol.read_response(timeout=patience.dot_s + upload_s)
+        link = self._link
+        link.protocol.write(self._job.wire)
+        reply = await link.protocol.read_response()
         link.needs_reset = False
         if reply.code // 100 != 2:  # noqa: PLR2004
             return self._refused(reply)
