@@ -11,16 +11,18 @@ WHERE state IN ('accepted', 'waiting') AND state NOT IN ('delivered', 'filed') A
 _DELIVERIES_OF = """
 SELECT id FROM deliveries INDEXED BY deliveries_at_work
 WHERE state IN ('due', 'sending', 'deferred') AND holder >= ? AND holder < ?"""
-_MESSAGES_LEFT = """
-SELECT coalesce(sum(holder IS NULL AND due_at <= ?1), 0), coalesce(sum(holder IS NOT NULL), 0)
-FROM messages INDEXED BY messages_at_work
-WHERE state IN ('accepted', 'waiting') AND state NOT IN ('delivered', 'filed')"""
-_FAILOVERS_LEFT = """
-SELECT count(*) FROM messages INDEXED BY messages_at_work
-WHERE state = 'composed' AND state NOT IN ('delivered', 'filed') AND due_at = 0"""
-_DELIVERIES_LEFT = """
-SELECT coalesce(sum(holder IS NULL AND due_at <= ?1), 0), coalesce(sum(holder IS NOT NULL), 0)
-FROM deliveries INDEXED BY deliveries_at_work WHERE state IN ('due', 'sending', 'deferred')"""
+# One statement, so one snapshot: a copy that failed is its message's failover or Allmember's copy, never neither.
+_WORK_LEFT = """
+SELECT m.due + f.due, m.running, d.due, d.running FROM
+(SELECT coalesce(sum(holder IS NULL AND due_at <= ?1), 0) AS due, coalesce(sum(holder IS NOT NULL), 0) AS running
+ FROM messages INDEXED BY messages_at_work
+ WHERE state IN ('accepted', 'waiting') AND state NOT IN ('delivered', 'filed')) m,
+(SELECT count(*) AS due FROM messages INDEXED BY messages_at_work
+ WHERE state = 'composed' AND state NOT IN ('delivered', 'filed') AND due_at = 0) f,
+(SELECT coalesce(sum(holder IS NULL AND due_at <= ?1), 0) AS due, coalesce(sum(holder IS NOT NULL), 0) AS running
+ FROM deliveries INDEXED BY deliveries_at_work WHERE state IN ('due', 'sending', 'deferred')) d"""
+# Another process may have committed what is due a moment after this one looked at the clock.
+_SOON_US = 1_000_000
 
 
 def renew(
@@ -72,10 +74,6 @@ def work_left(connection: sqlite3.Connection, now: int) -> dict[str, int]:
 
     Names: ``messages_due``, ``messages_running``, ``deliveries_due``, ``deliveries_running``; those that are not 0.
     """
-    counts: dict[str, int] = {}
-    for name, query in (("messages", _MESSAGES_LEFT), ("deliveries", _DELIVERIES_LEFT)):
-        due, running = connection.execute(query, (now,)).fetchone()
-        counts |= {f"{name}_due": due, f"{name}_running": running}
-    # All their copies failed and Allmember's are not made yet: between two commits of one worker.
-    counts["messages_due"] += connection.execute(_FAILOVERS_LEFT).fetchone()[0]
-    return {name: count for name, count in counts.items() if count}
+    names = ("messages_due", "messages_running", "deliveries_due", "deliveries_running")
+    counts = connection.execute(_WORK_LEFT, (now + _SOON_US,)).fetchone()
+    return {name: count for name, count in zip(names, counts, strict=True) if count}
