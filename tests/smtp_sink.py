@@ -308,6 +308,11 @@ class _Connection(asyncio.Protocol):
 
     async def _answer(self, phase: str, usual: str, recipients: Sequence[str] = ()) -> str:
         """Say what the rules or else the protocol want; returns what was said. Raises ConnectionError when dropped."""
+        reply = await self._decide(phase, usual, recipients)
+        self._tell(reply)
+        return reply
+
+    async def _decide(self, phase: str, usual: str, recipients: Sequence[str]) -> str:
         rule = self.sink.settings.decide(phase, recipients)
         reply = usual
         if rule is not None:
@@ -316,10 +321,12 @@ class _Connection(asyncio.Protocol):
             if rule.is_drop:
                 raise ConnectionError
             reply = rule.reply or usual
+        return reply
+
+    def _tell(self, reply: str) -> None:
         self._say(reply)
         if reply.startswith("421"):
             raise ConnectionError
-        return reply
 
     async def _serve(self) -> None:
         with contextlib.suppress(ConnectionError, TimeoutError, asyncio.CancelledError):
@@ -429,11 +436,14 @@ class _Connection(asyncio.Protocol):
         if not reply.startswith("354"):
             return True
         octets = await self._content()
-        said = ""
         try:
-            said = await self._answer("dot", "250 2.0.0 kept", self.recipients)
-        finally:
-            await self.sink.keep(self._received(octets, said), accepted=said.startswith("2"))
+            reply = await self._decide("dot", "250 2.0.0 kept", self.recipients)
+        except BaseException:
+            await self.sink.keep(self._received(octets, ""), accepted=False)
+            raise
+        # First the record, then the word: whoever hears 250 may look at once.
+        await self.sink.keep(self._received(octets, reply), accepted=reply.startswith("2"))
+        self._tell(reply)
         self._reset()
         self.taken += 1
         if self.sink.settings.closes_after and self.taken >= self.sink.settings.closes_after:
