@@ -675,7 +675,7 @@ def test_what_had_to_be_done_to_a_copy_stands_in_the_trace(desk: Desk) -> None:
 
     (delivered,) = [c for c in desk.life(message_id)["changes"] if c["what"] == "delivery.delivered"]
     assert delivered["why"]["copy_notes"] == ["part.long_line", "part.to_utf8"]
-    assert "part.long_line" in desk.relay.run("trace", message_id).out
+    assert "(写し: " in desk.relay.run("trace", message_id).out
 
 
 # --- staff
