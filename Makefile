@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 install: .venv/.installed ## .venv with .venv/bin/supportrelay, by venv and pip only
 
 run: .venv/.installed ## the demo: relay on 127.0.0.1:8025, web on 127.0.0.1:8080, outgoing mail kept in an outbox
-	@$(BIN)/python scripts/demo.py
+	@$(BIN)/python config/demo.py
 
 test: .venv/.installed-for-tests ## the whole suite; it needs no system package so far
 	$(BIN)/pytest -q $(TESTS)

@@ -175,7 +175,7 @@ def test_every_command_stands_in_the_readme(path: tuple[str, ...]) -> None:
 
 @pytest.fixture(scope="module")
 def printer() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("print_words", ROOT / "scripts" / "print_words.py")
+    spec = importlib.util.spec_from_file_location("print_words", ROOT / "tests" / "print_words.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -184,7 +184,7 @@ def printer() -> ModuleType:
 
 
 def test_the_page_of_words_is_what_the_program_prints(printer: ModuleType) -> None:
-    """``.venv/bin/python scripts/print_words.py > docs/words.md`` writes it anew."""
+    """``.venv/bin/python tests/print_words.py > docs/words.md`` writes it anew."""
     assert PAGES["words.md"].splitlines() == list(printer.print_words())
 
 

@@ -1,6 +1,6 @@
 """Print docs/words.md: the closed lists of words that JSON, headers and the log use, with what people read for them.
 
-``.venv/bin/python scripts/print_words.py > docs/words.md`` writes it anew; a test compares.
+``.venv/bin/python tests/print_words.py > docs/words.md`` writes it anew; a test compares.
 """
 
 import re
@@ -14,7 +14,7 @@ INTRODUCTION = """\
 # Words
 
 Every closed list of words in `--json`, in header fields and in the log, and what people read for them. New ones may be
-added; none changes its meaning. Printed from the program: `.venv/bin/python scripts/print_words.py > docs/words.md`.
+added; none changes its meaning. Printed from the program: `.venv/bin/python tests/print_words.py > docs/words.md`.
 """
 FAMILIES = [
     ("direction", "Direction", "What kind of mail it is: `direction` of explain, trace and rules."),
