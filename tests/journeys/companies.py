@@ -24,9 +24,7 @@ COMPANIES: list[dict[str, Any]] = [
     company("wononly", "wononly.example", [("won deal", "won", ["ben@staff.test"])]),
     company("noowner", "noowner.example", [("bare deal", "open", [])]),
     company("two", "two.example", [("pair", "open", ["ann@staff.test", "ben@staff.test"])]),
-    company(
-        "four", "four.example", [("quartet", "open", [f"{n}@staff.test" for n in ("ann", "ben", "cho", "dan")])]
-    ),
+    company("four", "four.example", [("quartet", "open", [f"{n}@staff.test" for n in ("ann", "ben", "cho", "dan")])]),
     company("change", "change.example", [("changing", "open", ["ann@staff.test"])]),
     company("fifth", "fifth.example", [("five", "open", ["ann@staff.test"])]),
     company(
