@@ -270,6 +270,7 @@ def _clock() -> datetime:
 
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32: no i, l, o, u to misread
+_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 
 
 def _queue_ids(now: Callable[[], datetime]) -> Callable[[], str]:
@@ -277,7 +278,7 @@ def _queue_ids(now: Callable[[], datetime]) -> Callable[[], str]:
 
     def new_id() -> str:
         number = (int(now().timestamp() * 1000) << 35) | secrets.randbits(35)
-        return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(75, -5, -5))
+        return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(70, -10, -10)])
 
     return new_id
 

@@ -78,6 +78,9 @@ def plain_field(name: str, value: str) -> bytes:
     return fold_field(name, value)
 
 
+_SUPPRESS_FIELD = plain_field("X-Auto-Response-Suppress", ", ".join(_SUPPRESSED))
+
+
 def copy_header(
     header: HeaderBlock, *, plan: CopyPlan, address: SupportAddress, kind: DeliveryKind, context: CopyContext
 ) -> tuple[list[Edit], list[str]]:
@@ -93,6 +96,11 @@ def sender_name(address: SupportAddress, plan: CopyPlan, unproven_word: str) -> 
         author, company = unproven_word, ""
         if "{author}" not in template:
             template = "{author} via " + template
+    return _filled_in(template, author[: 4 * _MAX_NAME], company[: 4 * _MAX_NAME])
+
+
+@lru_cache(maxsize=256)  # one mail has several copies, one customer several mails
+def _filled_in(template: str, author: str, company: str) -> str:
     values = {"author": _clean_name(author), "company": _clean_name(company)}
     name = _PLACEHOLDER.sub(lambda m: values[m[1]], template)
     return _clean_name(_EMPTY_BRACKETS.sub(" ", name), _MAX_WHOLE_NAME)
@@ -242,12 +250,13 @@ class _Writer:
     def _suppress(self) -> bytes:
         """One X-Auto-Response-Suppress that says what the original's said and that holidays stay quiet."""
         field = self._seen.get(_SUPPRESS)
-        words = re.findall(r"[A-Za-z]+", field_value(field)) if field else []
+        if field is None:
+            return _SUPPRESS_FIELD
+        words = re.findall(r"[A-Za-z]+", field_value(field))
         known = {word.lower() for word in words}
         if "all" in known or known >= {word.lower() for word in _SUPPRESSED}:
             return b""
-        if field:
-            self._rename(field)
+        self._rename(field)
         words += [word for word in _SUPPRESSED if word.lower() not in known]
         return plain_field("X-Auto-Response-Suppress", ", ".join(words[:20]))
 

@@ -6,6 +6,7 @@ never guesses: of an entry that can be read in two ways nothing is taken (CVE-20
 
 import ipaddress
 import re
+from functools import lru_cache
 
 from supportrelay.core.encoded_word import decode_words, encode_words, one_line
 from supportrelay.core.errors import AddressError
@@ -168,6 +169,10 @@ def parse_mailboxes(value: str) -> tuple[Mailbox, ...]:
     bring addresses of its own. Groups are flattened, comments dropped, names decoded. An entry that is no mailbox, or
     could be read as two, is left out.
     """
+    return _parse_again(value) if len(value) <= _REMEMBERED_CHARACTERS else _parse_list(value)
+
+
+def _parse_list(value: str) -> tuple[Mailbox, ...]:
     value = value.strip()
     found: list[Mailbox] = []
     position, stop = 0, len(value)
@@ -183,6 +188,11 @@ def parse_mailboxes(value: str) -> tuple[Mailbox, ...]:
             found.append(Mailbox(local, domain, _decoded_name(name) if name else ""))
         position = match.end()
     return tuple(found)
+
+
+# The same few people write to the same few addresses, and one mail's From and To are asked for several times.
+_REMEMBERED_CHARACTERS = 200
+_parse_again = lru_cache(maxsize=2048)(_parse_list)
 
 
 def _read_list(value: str, position: int, found: list[Mailbox]) -> tuple[Mailbox, ...]:

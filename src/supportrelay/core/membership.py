@@ -8,6 +8,8 @@ from supportrelay.core.value import value_class
 
 __all__ = ["Membership"]
 
+_MAX_REMEMBERED = 10_000
+
 
 @value_class
 class Membership:
@@ -23,6 +25,8 @@ class Membership:
     _senders: dict[str, SupportAddress] = field(init=False, repr=False)
     _allmember: frozenset[str] = field(init=False, repr=False)
     _bounce: tuple[tuple[str, str, SupportAddress], ...] = field(init=False, repr=False)
+    # A mail asks nine times about its few addresses, and the next mails about the same ones.
+    _ours: dict[str, bool] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         support = {key: a for a in self.desk.addresses for key in (a.address, *a.aliases)}
@@ -34,6 +38,7 @@ class Membership:
         object.__setattr__(self, "_senders", {a.sender_address: a for a in self.desk.addresses})
         object.__setattr__(self, "_allmember", frozenset(m for a in self.desk.addresses for m in a.allmember))
         object.__setattr__(self, "_bounce", tuple(bounce))
+        object.__setattr__(self, "_ours", {})
 
     def _without_detail(self, key: str) -> str:
         local, _, domain = key.rpartition("@")
@@ -63,7 +68,13 @@ class Membership:
 
     def is_ours(self, key: str) -> bool:
         """A support address, alias, plus-address, ``sender`` or bounce address."""
-        return bool(self.support_address(key) or self.sender_of(key) or self.bounce_token(key))
+        found = self._ours.get(key)
+        if found is None:
+            if len(self._ours) >= _MAX_REMEMBERED:  # strangers write what they like
+                self._ours.clear()
+            found = bool(self.support_address(key) or self.sender_of(key) or self.bounce_token(key))
+            self._ours[key] = found
+        return found
 
     def is_internal_domain(self, domain: str) -> bool:
         """``internal_domains``: exactly, or ``*.x`` for subdomains of x."""
@@ -75,18 +86,15 @@ class Membership:
     def is_staff(self, mailbox: Mailbox) -> bool:
         """Internal domain, listed, a current owner or an Allmember; never one of ours."""
         key = mailbox.key
-        if self.is_ours(key):
-            return False
-        return (
-            self.is_internal_domain(mailbox.domain)
-            or key in self.desk.staff
-            or key in self.owners
-            or key in self._allmember
-        )
+        return not self.is_ours(key) and self._is_of_staff(key, mailbox.domain)
+
+    def _is_of_staff(self, key: str, domain: str) -> bool:
+        return self.is_internal_domain(domain) or key in self.desk.staff or key in self.owners or key in self._allmember
 
     def is_external(self, mailbox: Mailbox) -> bool:
         """Neither staff nor ours."""
-        return not self.is_ours(mailbox.key) and not self.is_staff(mailbox)
+        key = mailbox.key
+        return not self.is_ours(key) and not self._is_of_staff(key, mailbox.domain)
 
     def is_allmember(self, key: str) -> bool:
         """An Allmember address of any support address."""

@@ -1,7 +1,6 @@
 """Who owns the customer: the deal that counts, its owners who can be reached, else the reason for Allmember."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 
 from supportrelay.core.decision import Fallback
 from supportrelay.core.directory import Company, Deal, DealState, DirectoryAnswer, MatchedBy
@@ -41,6 +40,8 @@ def _counting_deals(company: Company, states: Sequence[DealState], choice: str) 
         deals = [deal for deal in company.deals if deal.state == state]
         if not deals:
             continue
+        if len(deals) == 1:
+            return deals
         if choice == "all":
             return sorted(deals, key=lambda d: (_numeric(d.id), d.id))
         # The one with an owner whose stage moved last, then the newest, then the lowest id.
@@ -114,18 +115,36 @@ def _with_owners(
     is_ours: Callable[[str], bool],
     absent: Collection[str],
 ) -> OwnerChoice:
-    found = OwnerChoice(
-        company_id=",".join(c.id for c in companies),
-        company_name=companies[0].name,
-        deal_id=",".join(d.id for d in deals),
-        deal_name=", ".join(d.name for d in deals),
-        companies=tuple((c.id, c.name) for c in companies),
-        deals=tuple((d.id, d.name) for d in deals),
-    )
-    if not deals:
+    deal_name = ", ".join([d.name for d in deals])
+    reachable: tuple[str, ...] = ()
+    fallback: Fallback | None = Fallback.NO_DEAL
+    if deals:
+        reachable, fallback = _reachable_owners(deals, deal_name, reasons, is_ours=is_ours, absent=absent)
+    else:
         reasons.append(Reason.of("owners.no_deal", company=companies[0].name))
-        return replace(found, fallback=Fallback.NO_DEAL, reasons=tuple(reasons))
-    reasons.append(Reason.of("owners.deal_chosen", deal=found.deal_name, state=str(deals[0].state)))
+    return OwnerChoice(
+        company_id=",".join([c.id for c in companies]),
+        company_name=companies[0].name,
+        deal_id=",".join([d.id for d in deals]),
+        deal_name=deal_name,
+        owners=reachable,
+        fallback=fallback,
+        reasons=tuple(reasons),
+        companies=tuple([(c.id, c.name) for c in companies]),
+        deals=tuple([(d.id, d.name) for d in deals]),
+    )
+
+
+def _reachable_owners(
+    deals: Sequence[Deal],
+    deal_name: str,
+    reasons: list[Reason],
+    *,
+    is_ours: Callable[[str], bool],
+    absent: Collection[str],
+) -> tuple[tuple[str, ...], Fallback | None]:
+    """Owners who can be reached, each once, at most four, or why there is none; says so in ``reasons``."""
+    reasons.append(Reason.of("owners.deal_chosen", deal=deal_name, state=str(deals[0].state)))
     reachable_by_key: dict[str, str] = {}
     unreachable = sum(deal.owners_gone for deal in deals)
     for owner in (owner for deal in deals for owner in deal.owners):
@@ -142,7 +161,7 @@ def _with_owners(
     if len(reachable_by_key) > MAX_OWNERS:
         reasons.append(Reason.of("owners.cut_to_four", count=len(reachable_by_key)))
     if reachable:
-        return replace(found, owners=reachable, reasons=tuple(reasons))
+        return reachable, None
     fallback = Fallback.NO_REACHABLE_OWNER if unreachable else Fallback.NO_OWNER
-    reasons.append(Reason.of(f"owners.{fallback}", deal=found.deal_name))
-    return replace(found, fallback=fallback, reasons=tuple(reasons))
+    reasons.append(Reason.of(f"owners.{fallback}", deal=deal_name))
+    return (), fallback

@@ -18,6 +18,7 @@ Notes, for the trace (``code`` or ``code:detail``)::
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from supportrelay.core.banner import Banner, plan_body, shorten_lines
 from supportrelay.core.copy_headers import CopyContext, copy_header, plain_field
@@ -178,7 +179,7 @@ def received_line(envelope: Envelope, *, hostname: str, queue_id: str, at: datet
     The recipient is named only when there is one, without a detail (`support+token` is nobody's business).
     """
     peer = envelope.peer
-    helo = _NOT_HELO.sub("?", peer.helo[:_MAX_HELO]) or "unknown"
+    helo = _host_name(peer.helo[:_MAX_HELO]) or "unknown"
     ip = _NOT_IP.sub("", peer.ip)
     literal = f"[IPv6:{ip}]" if ":" in ip else f"[{ip}]"
     protocol = (
@@ -188,9 +189,14 @@ def received_line(envelope: Envelope, *, hostname: str, queue_id: str, at: datet
     recipient = f"\r\n\tfor <{path}>" if _PLAIN_PATH.fullmatch(path) else ""
     return (
         f"Received: from {helo} ({literal if ip else 'unknown'})\r\n"
-        f"\tby {_NOT_HELO.sub('?', hostname)} (supportrelay) with {protocol} id {_NOT_HELO.sub('?', queue_id)}"
+        f"\tby {_host_name(hostname)} (supportrelay) with {protocol} id {_NOT_HELO.sub('?', queue_id)}"
         f"{recipient};\r\n\t{_date(at)}\r\n"
     ).encode("ascii")
+
+
+@lru_cache(maxsize=1024)
+def _host_name(written: str) -> str:
+    return _NOT_HELO.sub("?", written)
 
 
 def _date(at: datetime) -> str:

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 __all__ = ["has_forward_prefix", "has_reply_prefix", "normalise_subject"]
 
@@ -34,6 +35,11 @@ def normalise_subject(text: str, tags: Iterable[str] = ()) -> str:
     ``tags`` are written with their brackets (``[EXTERNAL]``) and vanish wherever they stand. Spaces are collapsed,
     letters case-folded. At most 1,000 characters count.
     """
+    return _normalised(text[:_LONGEST], tuple(tags))
+
+
+@lru_cache(maxsize=256)  # asked for a mail's thread, its ticket and its guard
+def _normalised(text: str, tags: tuple[str, ...]) -> str:
     plain = _TICKET_TAG.sub(" ", _plain(text)).casefold()
     for tag in tags:
         plain = plain.replace(_plain(tag).casefold(), " ")
@@ -43,6 +49,7 @@ def normalise_subject(text: str, tags: Iterable[str] = ()) -> str:
     return " ".join(plain[position:].split())
 
 
+@lru_cache(maxsize=256)
 def _begins_with(text: str, prefix: re.Pattern[str]) -> bool:
     plain = _plain(text)
     position = 0
@@ -57,9 +64,9 @@ def _begins_with(text: str, prefix: re.Pattern[str]) -> bool:
 
 def has_reply_prefix(text: str) -> bool:
     """The first prefix says reply: ``Re:``, ``AW:``, ``Odp:``, ``返信：``, ``Re[2]:`` ..."""
-    return _begins_with(text, _REPLY_PREFIX)
+    return _begins_with(text[:_LONGEST], _REPLY_PREFIX)
 
 
 def has_forward_prefix(text: str) -> bool:
     """The first prefix says forward: ``Fwd:``, ``WG:``, ``TR :``, ``転送：`` ..."""
-    return _begins_with(text, _FORWARD_PREFIX)
+    return _begins_with(text[:_LONGEST], _FORWARD_PREFIX)

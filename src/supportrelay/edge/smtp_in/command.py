@@ -5,6 +5,7 @@ Our own because aiosmtpd's goes through a private parser of the email package th
 """
 
 import re
+from functools import lru_cache
 
 from supportrelay.core.errors import AddressError
 from supportrelay.core.mailbox import parse_path, print_path
@@ -118,7 +119,13 @@ def _is_value(name: str, value: str, *, has_value: bool) -> bool:
 def _address(path: str, refusal: Reply, *, is_smtputf8: bool) -> str | Reply:
     if not is_smtputf8 and not path.isascii():
         return NEEDS_SMTPUTF8
+    return _printed(path) or refusal
+
+
+@lru_cache(maxsize=1024)  # the same few addresses all day
+def _printed(path: str) -> str:
+    """The address as we write it, "" when it is none."""
     try:
         return print_path(parse_path(path))
     except AddressError:
-        return refusal
+        return ""
