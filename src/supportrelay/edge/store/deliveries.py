@@ -62,8 +62,9 @@ _MAX_CUT_OFF = 3
 _ATTEMPTED = """
 SELECT state, attempts, begun_at, message, recipient FROM deliveries WHERE id = ?"""
 _END = "UPDATE deliveries SET state = ?, due_at = ?, holder = NULL, last_reply = ? WHERE id = ?"
-_STATES = "SELECT state, kind FROM deliveries WHERE message = ?"
-_MESSAGE = "SELECT state, due_at, failover_at, accepted_at FROM messages WHERE seq = ?"
+_MESSAGE_AND_COPIES = """
+SELECT m.state, m.due_at, m.failover_at, m.accepted_at, d.state, d.kind FROM messages m
+LEFT JOIN deliveries d ON d.message = m.seq WHERE m.seq = ?"""
 _NOBODY_GOT = """
 SELECT m.seq, m.queue_id, coalesce(x.address_name, ''), c.ticket_id, x.copy_plan, m.due_at
 FROM messages m INDEXED BY messages_at_work LEFT JOIN decisions x ON x.message = m.seq
@@ -173,9 +174,10 @@ def update_message(connection: sqlite3.Connection, seq: int, *, waits_for_us: bo
         waits_for_us: The last refusal was our own fault: Allmember would fare no better, so no failover by time
             (DESIGN 5). None leaves that as it was.
     """
-    rows = connection.execute(_STATES, (seq,)).fetchall()
-    state, due_at, failover_at, accepted_at = connection.execute(_MESSAGE, (seq,)).fetchone()
-    after, got, all_failed = state_after(rows, failover_made=failover_at is not None)
+    rows = connection.execute(_MESSAGE_AND_COPIES, (seq,)).fetchall()
+    state, due_at, failover_at, accepted_at = rows[0][:4]
+    copies = [(row[4], row[5]) for row in rows if row[4] is not None]
+    after, got, all_failed = state_after(copies, failover_made=failover_at is not None)
     nobody_got_it = all_failed and failover_at is None
     now_due_at = None
     if after == MessageState.COMPOSED and not got and failover_at is None:
