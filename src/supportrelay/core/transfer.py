@@ -64,14 +64,16 @@ def _literal_from(octets: bytes) -> int:
 
 def _soft_broken(octets: bytes) -> bytes:
     """Lines of literal octets with soft breaks in those over 76 characters."""
-    return b"\r\n".join([line if len(line) <= _COLUMNS else _soft_broken_line(line) for line in octets.split(b"\r\n")])
-
-
-def _soft_broken_line(line: bytes) -> bytes:
     cut = _COLUMNS - 1
-    if len(line) <= cut + _COLUMNS:  # nearly every one
-        return line[:cut] + b"=\r\n" + line[cut:]
-    return b"=\r\n".join([line[at : at + cut] for at in range(0, len(line), cut)])
+    lines = [
+        line
+        if len(line) <= _COLUMNS
+        else line[:cut] + b"=\r\n" + line[cut:]
+        if len(line) <= cut + _COLUMNS  # nearly every one
+        else b"=\r\n".join([line[at : at + cut] for at in range(0, len(line), cut)])
+        for line in octets.split(b"\r\n")
+    ]
+    return b"\r\n".join(lines)
 
 
 def _quoted(octets: bytes) -> bytes:
