@@ -51,6 +51,7 @@ def run_worker(
     """
     # Almost nothing of a message's life is cyclic; collecting at every 700 objects costs a tenth of the time.
     gc.set_threshold(20_000, 20, 50)
+    gc.freeze()  # and what was imported stays: a collection need not go through it
     work = _Work(config, index, listeners, when_ready)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work.run(instance, holder, former_holder))

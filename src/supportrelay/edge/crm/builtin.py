@@ -1,5 +1,6 @@
 """The builtin CRM as an `OwnerDirectory`: companies, contacts, deals and owners in the store itself."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -37,6 +38,7 @@ class BuiltinDirectory:
         self._version = -1
         self._answers: dict[str, tuple[tuple[Company, ...], MatchedBy, str]] = {}
         self._owners: frozenset[str] | None = None
+        self._is_checked = False
 
     async def find(self, customer: Mailbox) -> DirectoryAnswer:
         """Exact contact first, then the domain, then its parents down to the registrable one."""
@@ -63,11 +65,19 @@ class BuiltinDirectory:
         return self._owners
 
     def _forget_when_changed(self) -> None:
+        """Ask for the version, once in a step of the event loop: a mail asks for owners and customer in one."""
+        if self._is_checked:
+            return
         version = self._store.read(rows.directory_version)
+        self._is_checked = True
+        asyncio.get_running_loop().call_soon(self._end_step)
         if version != self._version:
             self._version = version
             self._answers.clear()
             self._owners = None
+
+    def _end_step(self) -> None:
+        self._is_checked = False
 
     def _look_up(self, address: str, domain: str) -> tuple[tuple[Company, ...], MatchedBy, str]:
         contact = self._store.read(lambda c: rows.company_of_contact(c, address))
