@@ -107,7 +107,8 @@ class Traffic:
         deadline = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        assert not any(t.is_alive() for t in self._threads), f"{len(self.accepted)} of {len(self.ids)} mails got in"
+        said = f"{len(self.accepted)} of {len(self.ids)} mails got in; {self.dropped[-3:]} {self.refused[-3:]}"
+        assert not any(thread.is_alive() for thread in self._threads), said
 
     def wait_for(self, count: int, timeout: float = 30.0) -> None:
         """Wait until so many mails got 250."""
