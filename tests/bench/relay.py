@@ -28,17 +28,21 @@ class SupportRelay:
         workers: None leaves the default.
         name: Of its folder under build/bench.
         keep: Go on with the store of an earlier life of that name.
+        has_meter: Let the first worker measure its stations, which costs it some of its speed; see `profile`.
     """
 
-    def __init__(self, next_hop: int, workers: int | None = None, *, name: str = "", keep: bool = False) -> None:
+    def __init__(
+        self, next_hop: int, workers: int | None = None, *, name: str = "", keep: bool = False, has_meter: bool = False
+    ) -> None:
         self.name = "supportrelay" + (f", workers {workers}" if workers else "")
         self.folder = BUILD / (name or f"relay-{workers or 'default'}")
         self.database = self.folder / "relay.db"
         self.port = free_port()
         self.pid = 0
         self._next_hop = next_hop
-        self._workers = workers
+        self.workers = workers
         self._keep = keep
+        self._has_meter = has_meter
         self._log = self.folder / "relay.log"
         self._profile = self.folder / "profile.json"
         self._process: subprocess.Popen[bytes] | None = None
@@ -46,7 +50,7 @@ class SupportRelay:
     def __enter__(self) -> Self:
         self.prepare()
         # A daemon that knows the variable writes there, when it ends, what each station cost.
-        environment = {**os.environ, "SUPPORTRELAY_PROFILE": str(self._profile)}
+        environment = {**os.environ, **({"SUPPORTRELAY_PROFILE": str(self._profile)} if self._has_meter else {})}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*_command("serve"), "--config", str(self.config)],
@@ -116,7 +120,7 @@ class SupportRelay:
             "outbound": {"host": "127.0.0.1", "port": self._next_hop, "tls": "none"},
             "storage": {"url": f"sqlite:///{self.database}"},
             "web": {"host": "127.0.0.1", "port": free_port(), "public_url": "https://desk.test"},
-            **({"workers": self._workers} if self._workers else {}),
+            **({"workers": self.workers} if self.workers else {}),
         }
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
