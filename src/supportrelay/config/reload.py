@@ -12,6 +12,7 @@ def diff_needing_restart(old: Config, new: Config) -> list[str]:
     """
     pairs = {
         "listen": ([(one.host, one.port, one.role) for one in c.listen] for c in (old, new)),
+        "hostname": (c.hostname for c in (old, new)),
         "storage.url": (c.storage.url for c in (old, new)),
         "web.host": (c.web.host for c in (old, new)),
         "web.port": (c.web.port for c in (old, new)),
