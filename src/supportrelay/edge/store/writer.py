@@ -4,7 +4,7 @@ SUMMARY
   A command is a function of a connection that runs its statements and returns its answer. `submit` queues it; a cycle
   takes everything that waits, runs it in one transaction and resolves all futures after the commit:
 
-      idle -> begin (turn file, BEGIN IMMEDIATE) -> run the commands -> commit (sync) -> resolve, next cycle
+      idle -> begin (turn file, BEGIN IMMEDIATE) -> run the commands -> commit (sync) -> resolve -> rest, next cycle
 
 THEORY
   What waits for others (the turn, the lock, the sync) happens on the writer's thread. The statements themselves take
@@ -45,6 +45,10 @@ T = TypeVar("T")
 Command = Callable[[sqlite3.Connection], T]
 
 _WAIT_S = 10.0
+# Of the event loop between two cycles: whom a commit wakes submits the next command in the second, and the more share
+# a commit, the fewer pages are written twice (1 worker: 0.66 -> 0.27 syncs a message, 44 -> 29 writes). Rounds of an
+# idle loop take microseconds.
+_ROUNDS_OF_REST = 4
 
 
 @dataclass(slots=True, eq=False)
@@ -238,7 +242,14 @@ class GroupWriter:
             self.commands += len(batch)
             self._checkpointer.count(len(batch))
         _resolve(batch)
-        self._begin()
+        self._rest(_ROUNDS_OF_REST)
+
+    def _rest(self, rounds: int) -> None:
+        assert self._loop is not None
+        if rounds:
+            self._loop.call_soon(self._rest, rounds - 1)
+        else:
+            self._begin()
 
     # -- these run on the writer's thread (`_commit` on either) --
 
