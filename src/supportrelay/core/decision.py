@@ -108,6 +108,7 @@ class TicketPlan:
         stage: The stage afterwards (the present one when kept), None for NONE.
         moves: The stage is written by this mail.
         note: Code of why a wanted move was not applied, "" otherwise.
+        wants: Stage that the mail rightly asks for, also when the ticket has it already; None leaves it as it is.
     """
 
     action: TicketAction = TicketAction.NONE
@@ -118,6 +119,7 @@ class TicketPlan:
     note: str = ""
     priority: str = ""
     related_ticket_id: int | None = None
+    wants: Stage | None = None
 
 
 @value_class

@@ -37,6 +37,7 @@ class Deal:
         moved_at: When its stage last moved (aware, UTC).
         created_at: When it was made (aware, UTC).
         owners_gone: How many owners are set on it that nobody can reach (archived, no address).
+        as_of: From when this is, when the CRM could not be asked now; None: current.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Deal:
     moved_at: datetime
     created_at: datetime
     owners_gone: int = 0
+    as_of: datetime | None = None
 
 
 @value_class
@@ -69,6 +71,8 @@ class DirectoryAnswer:
         known_at: From when the answer is (aware, UTC).
         is_known_contact: The exact address is a contact.
         contact_language: The contact's language, or "".
+        contact_id: The contact's id in the directory, "" without one.
+        is_last_known: The CRM could not be asked now; this is what it said at ``known_at``.
     """
 
     companies: tuple[Company, ...]
@@ -77,3 +81,5 @@ class DirectoryAnswer:
     known_at: datetime
     is_known_contact: bool = False
     contact_language: str = field(default="")
+    contact_id: str = ""
+    is_last_known: bool = False

@@ -26,6 +26,7 @@ __all__ = [
     "ClaimedMessage",
     "Courier",
     "DeliveryView",
+    "DeskOrder",
     "Domains",
     "Gathered",
     "KnownId",
@@ -181,6 +182,19 @@ class TicketChange:
 
 
 @value_class
+class DeskOrder:
+    """What a mail asks of the outside desk, for the ticket of its settlement.
+
+    Attributes:
+        stage: Stage that the mail asks for, also when our mirror has it already; None leaves it.
+        records: The mail is to be logged on the ticket.
+    """
+
+    stage: Stage | None = None
+    records: bool = False
+
+
+@value_class
 class KnownId:
     """A Message-ID to remember for threading.
 
@@ -220,6 +234,8 @@ class Settlement:
         participants: Addresses in comparing form that take part from now on.
         has_cc_support: Inbound mail with support in Cc.
         first_arrival: For a duplicate: queue_id of the first one.
+        accepted_at: When the mail was accepted; the order in which mail moves a ticket.
+        desk: Work for the outside desk, None when tickets live here or the mail has none.
     """
 
     queue_id: str
@@ -246,6 +262,8 @@ class Settlement:
     first_arrival: str = ""
     deliveries: tuple[NewDelivery, ...] = ()
     changes: tuple[Change, ...] = ()
+    accepted_at: datetime | None = None
+    desk: DeskOrder | None = None
 
 
 @value_class

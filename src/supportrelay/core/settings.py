@@ -91,6 +91,8 @@ class Desk:
         subject_tags: Tags removed when subjects are compared.
         original_recipients: A gateway's ``authserv_id`` -> lower-case names of the fields in which it notes whom the
             mail was for, best first.
+        desk_kind: Where tickets live: ``builtin``, ``hubspot`` ...
+        desk_log: Which mail is logged there: ``all``, ``inbound`` or ``none``.
     """
 
     addresses: tuple[SupportAddress, ...]
@@ -110,5 +112,7 @@ class Desk:
     max_size_octets: int = 50 * 1024 * 1024
     crm_cache_for: timedelta = timedelta(minutes=5)
     crm_max_wait: timedelta = timedelta(seconds=60)
+    desk_kind: str = "builtin"
+    desk_log: str = "all"
     failover_after: timedelta = timedelta(hours=1)
     give_up_after: timedelta = timedelta(days=5)

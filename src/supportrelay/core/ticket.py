@@ -77,6 +77,7 @@ class TicketView:
         last_customer_message_ids: Message-IDs of the inbound mails, newest first, at most 50.
         moved_by_person_at: When a person last moved it; None when nobody did.
         last_had_support_in_cc: The newest inbound mail had support in Cc (then 'Reply all' inherits it).
+        stage_mail_at: When the mail was accepted that last decided the stage; None when none did.
     """
 
     id: int
@@ -99,6 +100,7 @@ class TicketView:
     last_customer_message_ids: tuple[str, ...]
     moved_by_person_at: datetime | None
     last_had_support_in_cc: bool = False
+    stage_mail_at: datetime | None = None
 
 
 class HitBy(StrEnum):

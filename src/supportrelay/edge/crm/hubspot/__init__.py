@@ -1,0 +1,1 @@
+"""HubSpot: who owns the customer, and the board that tickets live on."""
