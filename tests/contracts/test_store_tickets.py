@@ -401,3 +401,18 @@ async def test_a_filed_message_without_ticket_is_only_in_the_trace(store: Sqlite
     assert await store.queue_list() == []
     assert [m["state"] for m in await store.queue_list(finished=True)] == ["filed"]
     assert (await store.trace("<q1@acme.example>"))[0]["queue_id"] == "q1"
+
+
+async def test_a_hit_says_that_the_thread_names_the_very_mail(store: SqliteStore) -> None:
+    """An answer was faster than the mail it answers; other anchors say nothing of that kind."""
+    known = (KnownId("<q1@acme.example>", "anchor"), KnownId("<elsewhere@x>", "anchor"))
+    await accept_and_settle(store, an_opening_settlement("q2", ids=(*known, KnownId("<q2@acme.example>", "seen"))))
+
+    gathered = await store.gather(from_ids("<q2@acme.example>", message_id="<q1@acme.example>"))
+    assert [(h.by, h.is_anchor, h.names_it) for h in gathered.hits] == [
+        (HitBy.IN_REPLY_TO, False, False),
+        (HitBy.REFERENCES, True, True),
+    ]
+    both = WhereFrom(references=("<q2@acme.example>",), message_id="<q1@acme.example>")
+    assert [h.names_it for h in (await store.gather(both)).hits] == [False, True]
+    assert not any(h.names_it for h in (await store.gather(from_ids("<elsewhere@x>", message_id="<q9@x>"))).hits)

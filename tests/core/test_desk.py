@@ -31,7 +31,7 @@ from supportrelay.core.ports import Gathered
 from supportrelay.core.rules import RuleOutcome
 from supportrelay.core.settings import SpamMark
 from supportrelay.core.thread import Match
-from supportrelay.core.ticket import Stage
+from supportrelay.core.ticket import Hit, HitBy, Stage
 from supportrelay.core.token import trail
 
 ANN, ALL, ADMIN = "ann@staff.test", "all-support@desk.test", "it@staff.test"
@@ -245,6 +245,18 @@ def test_a_persons_later_move_stands_against_a_rule_too(facts: Facts) -> None:
     assert (kept.stage, kept.moves, kept.note) == (Stage.WAITING, False, "moved_by_person")
     moved = decided(facts, proof=PROVEN, joins=ticket(stage=Stage.WAITING), outcome=wanted).ticket
     assert (moved.stage, moved.moves) == (Stage.CLOSED, True)
+
+
+def test_a_late_mail_that_the_thread_names_is_known_to_be_answered() -> None:
+    closed = ticket(stage=Stage.CLOSED, stage_mail_at=NOW + timedelta(seconds=1))
+    answered = Gathered(hits=(Hit(HitBy.REFERENCES, closed, is_anchor=True, names_it=True),))
+    other = Gathered(hits=(Hit(HitBy.REFERENCES, replace(closed, id=99), is_anchor=True, names_it=True),))
+
+    kept = decided(mail(), joins=closed, gathered=answered).ticket
+    assert (kept.stage, kept.note, kept.wants) == (Stage.CLOSED, "answered_already", None)
+    for gathered in (Gathered(), other):
+        opened = decided(mail(), joins=closed, gathered=gathered).ticket
+        assert (opened.stage, opened.moves, opened.wants) == (Stage.NEW, True, Stage.NEW)
 
 
 # --- the plan of the copy

@@ -1,7 +1,7 @@
 """What a mail does to its ticket's stage: the columns of DESIGN 2, and what stands against a closing."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from core.desk_samples import CUSTOMER, DESK, NOW, PROVEN, SUPPORT, UNPROVEN, ZOE, mail, members, seen, ticket
 from supportrelay.core.decision import Proof
 from supportrelay.core.facts import Facts
-from supportrelay.core.stages import StageChange, stage_by_mail
+from supportrelay.core.stages import StageChange, stage_by_mail, stage_by_rule
 from supportrelay.core.ticket import Stage, StageRule, TicketStages, TicketView
 
 
@@ -21,6 +21,7 @@ def asked(
     stages: TicketStages | None = None,
     companies: tuple[str, ...] = (),
     domains: tuple[str, ...] = (),
+    is_named: bool = False,
 ) -> StageChange:
     desk = replace(DESK, ticket_stages=stages or TicketStages())
     return stage_by_mail(
@@ -31,6 +32,7 @@ def asked(
         accepted_at=NOW,
         customers_companies=companies,
         customers_domains=domains,
+        is_named=is_named,
     )
 
 
@@ -160,3 +162,77 @@ def test_a_calendar_answer_without_words_keeps_the_stage() -> None:
     assert asked(answer, ticket(stage=Stage.WAITING)).stage == Stage.WAITING
     assert asked(replace(answer, has_calendar_comment=True), ticket(stage=Stage.WAITING)).stage == Stage.NEW
     assert asked(answer, None).stage == Stage.NEW
+
+
+# --- the order of acceptance
+
+LATER, SAME, EARLIER = NOW + timedelta(seconds=1), NOW, NOW - timedelta(seconds=1)
+ORDER: list[Any] = [
+    # facts, named by the thread, stage, its mail's acceptance; stage afterwards, note, wants
+    pytest.param(IN_TO, False, "CLOSED", LATER, "CLOSED", "later_mail", None, id="answer-late"),
+    pytest.param(IN_TO, False, "CLOSED", SAME, "NEW", "", "NEW", id="answer-at-the-same-time"),
+    pytest.param(IN_TO, False, "CLOSED", EARLIER, "NEW", "", "NEW", id="answer-in-order"),
+    pytest.param(IN_TO, False, "CLOSED", None, "NEW", "", "NEW", id="answer-first"),
+    pytest.param(IN_CC, False, "NEW", LATER, "NEW", "later_mail", None, id="closing-late"),
+    pytest.param(IN_CC, False, "CLOSED", LATER, "CLOSED", "", None, id="closing-late-closed-already"),
+    pytest.param(IN_CC, False, "CLOSED", EARLIER, "CLOSED", "", "CLOSED", id="closing-again"),
+    pytest.param(mail(), False, "CLOSED", LATER, "NEW", "", "NEW", id="customer-late-nobody-has-read-it"),
+    pytest.param(mail(), True, "CLOSED", LATER, "CLOSED", "answered_already", None, id="customer-late-but-answered"),
+    pytest.param(mail(), True, "WAITING", LATER, "NEW", "", "NEW", id="customer-late-named-but-open"),
+    pytest.param(mail(), True, "CLOSED", SAME, "NEW", "", "NEW", id="customer-named-but-not-late"),
+    pytest.param(mail(), False, "NEW", LATER, "NEW", "", "NEW", id="customer-late-new-already"),
+    pytest.param(mail(), False, "NEW", EARLIER, "NEW", "", "NEW", id="the-mirror-is-no-reason-not-to-move"),
+    pytest.param(NOTE, False, "WAITING", LATER, "WAITING", "", None, id="a-note-asks-for-nothing"),
+]
+
+
+@pytest.mark.parametrize(("facts", "is_named", "before", "by_mail_of", "after", "note", "wants"), ORDER)
+def test_mail_moves_a_ticket_in_the_order_of_acceptance(
+    facts: Facts, is_named: bool, before: str, by_mail_of: datetime | None, after: str, note: str, wants: str | None
+) -> None:
+    proof = UNPROVEN if facts.from_[0].key == CUSTOMER else PROVEN
+    on = ticket(stage=Stage(before), stage_mail_at=by_mail_of, last_customer_mail_at=None)
+
+    change = asked(facts, on, proof=proof, is_named=is_named)
+
+    assert (change.stage, change.moves, change.note, change.wants) == (after, before != after, note, wants)
+    assert change.reasons
+
+
+def test_a_customers_mail_that_shall_close_has_no_precedence() -> None:
+    """Only what opens a ticket comes through late; by configuration it may ask for something else."""
+    stages = TicketStages(inbound_to=StageRule.WAITING)
+
+    assert asked(mail(), ticket(stage_mail_at=LATER), stages=stages).note == "later_mail"
+    assert asked(mail(), ticket(stage_mail_at=EARLIER), stages=stages).stage == Stage.WAITING
+
+
+def test_what_is_refused_or_kept_asks_for_nothing() -> None:
+    for change in (
+        asked(staff(""), ticket()),
+        asked(staff(""), None),
+        asked(NOTE, None),
+        asked(mail(), ticket(stage=Stage.CLOSED, moved_by_person_at=LATER)),
+        asked(mail(), ticket(stage=Stage.NEW, moved_by_person_at=LATER)),
+    ):
+        assert change.wants is None
+
+
+@pytest.mark.parametrize(
+    ("facts", "asks_for", "before", "by_mail_of", "expected"),
+    [
+        (mail(), Stage.CLOSED, Stage.NEW, LATER, (Stage.NEW, False, "later_mail", None)),
+        (mail(), Stage.CLOSED, Stage.NEW, EARLIER, (Stage.CLOSED, True, "", Stage.CLOSED)),
+        (mail(), Stage.CLOSED, Stage.CLOSED, EARLIER, (Stage.CLOSED, False, "", Stage.CLOSED)),
+        (mail(), Stage.NEW, Stage.CLOSED, LATER, (Stage.NEW, True, "", Stage.NEW)),
+        (IN_CC, Stage.NEW, Stage.CLOSED, LATER, (Stage.CLOSED, False, "later_mail", None)),
+    ],
+)
+def test_a_rules_move_keeps_the_order_too(
+    facts: Facts, asks_for: Stage, before: Stage, by_mail_of: datetime, expected: tuple[Any, ...]
+) -> None:
+    sight = seen(facts, proof=UNPROVEN if facts.from_[0].key == CUSTOMER else PROVEN)
+
+    change = stage_by_rule(asks_for, sight, ticket(stage=before, stage_mail_at=by_mail_of), NOW)
+
+    assert (change.stage, change.moves, change.note, change.wants) == expected

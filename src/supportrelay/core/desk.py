@@ -26,7 +26,7 @@ from supportrelay.core.reason import Reason
 from supportrelay.core.recipients import Choice, choose_recipients, each_once, passed_on, reply_to
 from supportrelay.core.rules import RouteKind, RuleOutcome
 from supportrelay.core.sight import ForwardPaths, Sight
-from supportrelay.core.stages import StageChange, moved_by_person, stage_by_mail, was_moved_by_person
+from supportrelay.core.stages import StageChange, stage_by_mail, stage_by_rule
 from supportrelay.core.thread import Match
 from supportrelay.core.ticket import Stage, TicketView
 from supportrelay.core.value import value_class
@@ -141,16 +141,7 @@ def _ticket(known: Known) -> tuple[TicketPlan, tuple[Reason, ...]]:
     by_rule = outcome.wants_ticket
     if sight.is_automatic and ticket is None and not by_rule:
         return TicketPlan(), (Reason.of("ticket.none_automatic"),)
-    change = stage_by_mail(
-        sight,
-        known.facts,
-        desk=known.members.desk,
-        ticket=ticket,
-        accepted_at=known.accepted_at,
-        customers_companies=known.companies,
-        customers_domains=known.domains,
-    )
-    change = _stage_by_rule(change, outcome, ticket, known.accepted_at)
+    change = _stage(known, ticket)
     if change.stage is None:
         return TicketPlan(), change.reasons
     related = known.match.refused[0][0].id if known.match.refused else None
@@ -163,25 +154,31 @@ def _ticket(known: Known) -> tuple[TicketPlan, tuple[Reason, ...]]:
         note=change.note,
         priority=outcome.priority,
         related_ticket_id=related if ticket is None else None,
+        wants=change.wants,
     )
     return plan, change.reasons
 
 
-def _stage_by_rule(
-    change: StageChange, outcome: RuleOutcome, ticket: TicketView | None, accepted_at: datetime
-) -> StageChange:
-    """A rule's ``ticket: {stage}`` writes the stage; a person's later move stands even then."""
-    if outcome.ticket_stage is None:
-        if change.stage is None and outcome.wants_ticket:
-            return StageChange(Stage.NEW, moves=True, reasons=(Reason.of("stage.opened_rule", stage="NEW"),))
-        return change
-    stage = Stage(outcome.ticket_stage)
-    if ticket is not None and ticket.stage != stage and was_moved_by_person(ticket, accepted_at):
-        return moved_by_person(ticket, stage)
-    code = "stage.opened_rule" if ticket is None else "stage.moved_rule"
-    return StageChange(
-        stage, moves=ticket is None or ticket.stage != stage, reasons=(Reason.of(code, stage=str(stage)),)
+def _stage(known: Known, ticket: TicketView | None) -> StageChange:
+    """By the columns, unless a rule names the stage."""
+    sight, outcome, accepted_at = known.sight, known.outcome, known.accepted_at
+    is_named = ticket is not None and any(h.names_it and h.ticket.id == ticket.id for h in known.gathered.hits)
+    if outcome.ticket_stage is not None:
+        return stage_by_rule(Stage(outcome.ticket_stage), sight, ticket, accepted_at, is_named=is_named)
+    change = stage_by_mail(
+        sight,
+        known.facts,
+        desk=known.members.desk,
+        ticket=ticket,
+        accepted_at=accepted_at,
+        customers_companies=known.companies,
+        customers_domains=known.domains,
+        is_named=is_named,
     )
+    if change.stage is None and outcome.wants_ticket:
+        reason = Reason.of("stage.opened_rule", stage="NEW")
+        return StageChange(Stage.NEW, moves=True, reasons=(reason,), wants=Stage.NEW)
+    return change
 
 
 def _people(

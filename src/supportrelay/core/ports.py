@@ -162,7 +162,8 @@ class TicketChange:
     """What a mail changes on the ticket it joins.
 
     Attributes:
-        stage: New stage, None keeps it.
+        stage: Stage that the mail asks for, also when the ticket has it already: from now on the mail decides it, in
+            the order of acceptance. None keeps it.
         owners: Owners as they are now, shown on the board.
         deal_id: New deal when the old one is gone (with ``deal_name`` and the company), None keeps it.
         reason: Why the stage moved, for ``changes``.

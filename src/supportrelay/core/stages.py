@@ -1,4 +1,4 @@
-"""What a mail does to its ticket's stage: the NEW / CLOSED columns of DESIGN 2, late closings, people's moves.
+"""What a mail does to its ticket's stage: the NEW / CLOSED columns of DESIGN 2, and what stands against a move.
 
 The columns themselves are configuration; `ticket.TicketStages` ships them ('Cc closes' is its ``outbound_cc``).
 """
@@ -16,7 +16,7 @@ from supportrelay.core.sight import Sight
 from supportrelay.core.ticket import Stage, StageRule, TicketView
 from supportrelay.core.value import value_class
 
-__all__ = ["StageChange", "moved_by_person", "stage_by_mail", "was_moved_by_person"]
+__all__ = ["StageChange", "stage_by_mail", "stage_by_rule"]
 
 
 @value_class
@@ -26,12 +26,14 @@ class StageChange:
     Attributes:
         stage: None when the mail makes no ticket.
         note: Code of why a wanted move was not applied.
+        wants: Stage that the mail rightly asks for, also when the ticket has it already; None leaves it as it is.
     """
 
     stage: Stage | None
     moves: bool
     note: str = ""
     reasons: tuple[Reason, ...] = ()
+    wants: Stage | None = None
 
 
 def stage_by_mail(
@@ -43,6 +45,7 @@ def stage_by_mail(
     accepted_at: datetime,
     customers_companies: Collection[str],
     customers_domains: Collection[str],
+    is_named: bool = False,
 ) -> StageChange:
     """Return the stage that this mail asks for and whether it gets it.
 
@@ -50,6 +53,7 @@ def stage_by_mail(
         ticket: The ticket it joins, None when it would make one.
         customers_companies: Company ids of the externals on this mail. customers_domains: their registrable domains,
             without free-mail.
+        is_named: A mail that is on the ticket already names this very one (`Hit.names_it`).
     """
     wanted, column = _wanted(sight, desk, ticket)
     if wanted == StageRule.KEEP:
@@ -67,28 +71,62 @@ def stage_by_mail(
                 return StageChange(Stage.NEW, moves=True, note=refusal, reasons=reasons)
             return StageChange(ticket.stage, moves=False, note=refusal, reasons=reasons)
     if ticket is None:
-        return StageChange(stage, moves=True, reasons=(Reason.of(f"stage.opened_{column}", stage=str(stage)),))
-    if was_moved_by_person(ticket, accepted_at):
-        return moved_by_person(ticket, stage)
+        reason = Reason.of(f"stage.opened_{column}", stage=str(stage))
+        return StageChange(stage, moves=True, reasons=(reason,), wants=stage)
+    opens = sight.direction == Direction.INBOUND and stage == Stage.NEW
+    stands = _what_stands(ticket, stage, accepted_at, opens=opens, is_named=is_named)
+    if stands is not None:
+        return stands
     if ticket.stage == stage:
-        return StageChange(stage, moves=False, reasons=(Reason.of("stage.already", stage=str(stage)),))
+        reason = Reason.of("stage.already", stage=str(stage))
+        return StageChange(stage, moves=False, reasons=(reason,), wants=stage)
     reason = Reason.of(f"stage.moved_{column}", before=str(ticket.stage), stage=str(stage))
-    return StageChange(stage, moves=True, reasons=(reason,))
+    return StageChange(stage, moves=True, reasons=(reason,), wants=stage)
 
 
-def was_moved_by_person(ticket: TicketView, accepted_at: datetime) -> bool:
-    """A person's move after the mail was accepted stands against what the mail asks for."""
-    return ticket.moved_by_person_at is not None and ticket.moved_by_person_at > accepted_at
+def stage_by_rule(
+    stage: Stage, sight: Sight, ticket: TicketView | None, accepted_at: datetime, *, is_named: bool = False
+) -> StageChange:
+    """A rule's ``ticket: {stage}`` in place of the columns; what stands against a move stands even then."""
+    if ticket is None:
+        reason = Reason.of("stage.opened_rule", stage=str(stage))
+        return StageChange(stage, moves=True, reasons=(reason,), wants=stage)
+    opens = sight.direction == Direction.INBOUND and stage == Stage.NEW
+    stands = _what_stands(ticket, stage, accepted_at, opens=opens, is_named=is_named)
+    if stands is not None:
+        return stands
+    reason = Reason.of("stage.moved_rule", stage=str(stage))
+    return StageChange(stage, moves=ticket.stage != stage, reasons=(reason,), wants=stage)
 
 
-def moved_by_person(ticket: TicketView, wanted: Stage) -> StageChange:
-    """The stage stays where the person put it; that something else was wanted is recorded."""
-    return StageChange(
-        ticket.stage,
-        moves=False,
-        note="moved_by_person",
-        reasons=(Reason.of("stage.moved_by_person", stage=str(ticket.stage), wanted=str(wanted)),),
-    )
+def _what_stands(
+    ticket: TicketView, wanted: Stage, accepted_at: datetime, *, opens: bool, is_named: bool
+) -> StageChange | None:
+    """Why the stage stays although the mail asks for another: somebody later has decided it. None: it may move.
+
+    Order is the order in which mails were accepted, whatever order they are decided in.
+
+    Args:
+        opens: A customer's mail that asks for NEW. Nobody has read it yet, so it opens however late it is decided,
+            unless what closed the ticket answers this very mail.
+    """
+    is_earlier = ticket.stage_mail_at is not None and accepted_at < ticket.stage_mail_at
+    by_person = ticket.moved_by_person_at is not None and ticket.moved_by_person_at > accepted_at
+    if not (is_earlier or by_person):
+        return None
+    if ticket.stage == wanted:
+        reason = Reason.of("stage.already", stage=str(wanted))
+        return StageChange(wanted, moves=False, reasons=(reason,), wants=wanted if opens and not by_person else None)
+    if by_person:
+        reason = Reason.of("stage.moved_by_person", stage=str(ticket.stage), wanted=str(wanted))
+        return StageChange(ticket.stage, moves=False, note="moved_by_person", reasons=(reason,))
+    if not opens:
+        reason = Reason.of("stage.later_mail", stage=str(ticket.stage), wanted=str(wanted))
+        return StageChange(ticket.stage, moves=False, note="later_mail", reasons=(reason,))
+    if ticket.stage == Stage.CLOSED and is_named:
+        reason = Reason.of("stage.answered_already", stage=str(ticket.stage))
+        return StageChange(ticket.stage, moves=False, note="answered_already", reasons=(reason,))
+    return None
 
 
 def _wanted(sight: Sight, desk: Desk, ticket: TicketView | None) -> tuple[StageRule, str]:

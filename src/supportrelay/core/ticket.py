@@ -120,8 +120,10 @@ class Hit:
 
     Attributes:
         is_anchor: The id was only ever seen named by others (a mail we never saw).
+        names_it: That id is the mail's own: somebody answered it, or wrote on below it, before it got here.
     """
 
     by: HitBy
     ticket: TicketView
     is_anchor: bool = False
+    names_it: bool = False

@@ -112,7 +112,7 @@ def _change(rulebook: Rulebook, assigned: Assigned) -> TicketChange:
     return TicketChange(
         ticket_id=ticket.id,
         conversation_id=ticket.conversation_id,
-        stage=decision.ticket.stage if decision.ticket.moves else None,
+        stage=decision.ticket.stage if decision.ticket.moves else decision.ticket.wants,
         owners=decision.owners if known.choice is not None else None,
         company_id=decision.company_id if gains_deal or gains_company else None,
         company_name=decision.company_name if gains_deal or gains_company else None,

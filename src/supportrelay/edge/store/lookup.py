@@ -72,6 +72,7 @@ class _Pointer:
     version: int
     is_open: bool
     is_anchor: bool
+    names_it: bool
 
 
 @value_class
@@ -95,7 +96,7 @@ def find(connection: sqlite3.Connection, where_from: WhereFrom) -> Found:
             first, duplicate_of, duplicate_ticket = connection.execute(_FIRST_ARRIVAL, row).fetchone()
             copies = connection.execute(_COPIES_OF_ARRIVALS, (first,)).fetchall()
     pointers = tuple(_pointers(connection, where_from))
-    known = [f"{p.by}:{p.ticket_id}:{p.conversation_id}:{p.version}:{p.is_anchor:d}" for p in pointers]
+    known = [f"{p.by}:{p.ticket_id}:{p.conversation_id}:{p.version}:{p.is_anchor:d}{p.names_it:d}" for p in pointers]
     fingerprint = f"{first}/{','.join(str(c[0]) for c in copies)}/{';'.join(known)}"
     return Found(first, duplicate_of, duplicate_ticket, frozenset(c[1] for c in copies), pointers, fingerprint)
 
@@ -114,7 +115,7 @@ def gather(connection: sqlite3.Connection, where_from: WhereFrom) -> Gathered:
             if view.conversation_id != pointer.conversation_id:
                 view = ticket_view(connection, pointer.ticket_id, pointer.conversation_id)
             if view is not None:
-                hits.append(Hit(pointer.by, view, pointer.is_anchor))
+                hits.append(Hit(pointer.by, view, pointer.is_anchor, pointer.names_it))
     return Gathered(found.duplicate_of, found.duplicate_ticket, found.duplicate_has, tuple(hits), found.fingerprint)
 
 
@@ -183,11 +184,12 @@ def _pointers(connection: sqlite3.Connection, where_from: WhereFrom) -> list[_Po
             named = connection.execute(_IDS, (clean_text(message_id),)).fetchall()
             if not named:
                 continue
-            if message_id == where_from.message_id:
+            is_own = message_id == where_from.message_id
+            if is_own:
                 # Its own id: only as an anchor, set by an answer that came first. Seen would be a sender that uses
                 # one id for many mails.
                 named = [one for one in named if one[0] == ANCHOR]
-            _add(connection, found, by, _with_tickets(connection, named), where_from.subject)
+            _add(connection, found, by, _with_tickets(connection, named), where_from.subject, names_it=is_own)
     if where_from.thread_index:
         named = connection.execute(_ROOTS, (where_from.thread_index,)).fetchall()
         _add(connection, found, HitBy.THREAD_INDEX, _with_tickets(connection, named), where_from.subject)
@@ -226,6 +228,7 @@ def _add(
     subject: str,
     *,
     only_open: bool = False,
+    names_it: bool = False,
 ) -> None:
     """Append the tickets of one id or step: merged ones followed, open ones first, each once a step."""
     step = []
@@ -244,8 +247,8 @@ def _add(
             if row is None:
                 continue
             through = row[0]
-        pointer = _Pointer(by, ticket_id, through, version, stage != Stage.CLOSED, kind == ANCHOR)
+        pointer = _Pointer(by, ticket_id, through, version, stage != Stage.CLOSED, kind == ANCHOR, names_it)
         step.append(pointer)
     step.sort(key=lambda pointer: not pointer.is_open)
-    known = {(p.by, p.ticket_id, p.conversation_id) for p in found}
-    found.extend(p for p in step if (p.by, p.ticket_id, p.conversation_id) not in known)
+    known = {(p.by, p.ticket_id, p.conversation_id, p.names_it) for p in found}
+    found.extend(p for p in step if (p.by, p.ticket_id, p.conversation_id, p.names_it) not in known)
