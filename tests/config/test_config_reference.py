@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from supportrelay.config import Config, load, warnings
+from supportrelay.config.crm import ACCOUNT_KEYS
 from supportrelay.config.first import QUESTIONS, Answers, first_configuration
 from supportrelay.config.reference import example_text, print_yaml
 from supportrelay.config.source import read_source
@@ -54,6 +55,45 @@ def test_every_line_of_the_example_may_be_used(tmp_path: Path) -> None:
     assert source.problems == []
     assert config.model_fields_set == set(Config.model_fields)
     assert config.addresses[0].model_fields_set == set(type(config.addresses[0]).model_fields)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "left_out"),
+    [
+        pytest.param(("hubspot", "builtin"), "", id="owners at HubSpot"),
+        pytest.param(("builtin", "hubspot"), "", id="tickets at HubSpot"),
+        pytest.param(("hubspot", "hubspot"), "the account is the directory's", id="both"),
+    ],
+)
+def test_the_keys_of_other_kinds_may_be_used_too(tmp_path: Path, kinds: tuple[str, str], left_out: str) -> None:
+    """They stand behind a second ``#``, below the kind that is shown."""
+    for name in ("token", "webhook_secret"):
+        (tmp_path / name).write_text("x")
+    block = example_text().partition("\n#crm:\n")[2].partition("\n\n")[0]
+    parts = block.replace("\n#  # Where tickets live.\n", "\0").split("\0")
+    assert len(parts) == len(kinds)
+    text = "crm:\n"
+    for kind, part in zip(kinds, parts, strict=True):
+        lines = [line[1:] for line in part.splitlines()]
+        if kind == "hubspot":
+            lines = [re.sub(r"^( *)#(?! \S)", r"\1", line.replace("kind: builtin", "kind: hubspot")) for line in lines]
+        if left_out and part is parts[1]:
+            lines = [line for line in lines if line.split(":")[0].strip() not in ACCOUNT_KEYS]
+        text += "\n".join(lines) + "\n"
+    text = re.sub(r"^ *(token|webhook_secret): .*\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"(token|webhook_secret)_file: .*", r"\1_file: \1", text)
+    file = tmp_path / "all.yaml"
+    answers = Answers(**{key: getattr(ANSWERS, key) for key in ANSWERS.__slots__})
+    first = re.sub(r"^crm:.*\n(?: .*\n)*", "", first_configuration(answers), flags=re.MULTILINE)
+    first = re.sub(r"^web:.*\n(?: .*\n)*", "", first, flags=re.MULTILINE)
+    file.write_text(first + "\nweb: {public_url: https://desk.company.example}\n" + text, "utf-8")
+
+    crm = load(file, {}).crm
+
+    assert (crm.directory.kind, crm.tickets.kind) == kinds
+    for role, kind in zip((crm.directory, crm.tickets), kinds, strict=True):
+        missing = set(type(role).model_fields) - role.model_fields_set
+        assert missing == (set(ACCOUNT_KEYS) if left_out and role is crm.tickets else set()), kind
 
 
 def test_every_key_of_the_contract_is_there() -> None:

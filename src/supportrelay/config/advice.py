@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import BaseModel
 
 from supportrelay.config.certificate import valid_until
+from supportrelay.config.crm import HubSpotAccountConfig, HubSpotTicketsConfig
 from supportrelay.config.models import Config
 from supportrelay.config.problem import KeyPath, print_key_path
 from supportrelay.config.section import is_later
@@ -18,6 +19,9 @@ _WIDEST = {4: 24, 6: 64}
 """Shortest prefix of a trusted network that is not warned about, by IP version."""
 _WARN_BEFORE = timedelta(days=14)
 
+_SUPPORTED_MONTHS = 18  # of each version of HubSpot's paths, from the month in its name
+_WARN_OF_VERSION_BEFORE = timedelta(days=90)
+
 _Advice = Iterator[tuple[KeyPath, str]]
 
 
@@ -28,9 +32,11 @@ def warnings(config: Config, now: datetime | None = None) -> list[str]:
         for advice in (_networks(config), _addresses(config), _outbound(config), _names(config), _later(config))
         for path, text in advice
     ]
+    instant = now or datetime.now(UTC)
     lines += [
         f"{config.where(*path)}: {print_key_path(path)}: {text}"
-        for path, text in _certificates(config, now or datetime.now(UTC))
+        for advice in (_certificates(config, instant), _crm(config, instant))
+        for path, text in advice
     ]
     python = old_python()
     return [*lines, python] if python else lines
@@ -112,3 +118,29 @@ def _certificates(config: Config, now: datetime) -> _Advice:
         if listener.tls and until and until < now + _WARN_BEFORE:
             said = "expired on" if until < now else "expires on"
             yield ("listen", i, "tls", "cert"), f"{listener.tls.cert} {said} {until:%Y-%m-%d %H:%M} UTC"
+
+
+def _crm(config: Config, now: datetime) -> _Advice:
+    for name, role in (("directory", config.crm.directory), ("tickets", config.crm.tickets)):
+        path: KeyPath = ("crm", name)
+        if isinstance(role, HubSpotAccountConfig) and role.token:
+            for key in ("token", "webhook_secret"):
+                if config.is_in_plain_sight(*path, key):
+                    text = f"this file can be read by every user of the machine; use {key}_file or chmod o-r"
+                    yield (*path, key), text
+            yield from _api_version(role.api_version, (*path, "api_version"), now)
+    tickets, url = config.crm.tickets, config.web.public_url or ""
+    if isinstance(tickets, HubSpotTicketsConfig) and tickets.webhook_secret and not url.startswith("https://"):
+        yield ("web", "public_url"), "HubSpot calls webhooks by https only"
+
+
+def _api_version(version: str, path: KeyPath, now: datetime) -> _Advice:
+    if version == "legacy":
+        yield path, "the paths of v4 end on 30 March 2027, those of v3 in September 2027; use a dated version"
+        return
+    year, month = (int(part) for part in version.split("-"))
+    months = year * 12 + month - 1 + _SUPPORTED_MONTHS
+    end = datetime(months // 12, months % 12 + 1, 1, tzinfo=UTC)
+    if end < now + _WARN_OF_VERSION_BEFORE:
+        said = "was no longer supported from" if end < now else "is supported until"
+        yield path, f"version {version} {said} {end:%Y-%m}; take a newer one"

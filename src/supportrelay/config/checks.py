@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations
 from pathlib import Path
 
+from supportrelay.config.crm_checks import find_crm_conflicts
 from supportrelay.config.models import Config
 from supportrelay.config.network import AuthConfig, ListenConfig
 from supportrelay.config.problem import KeyPath, Problem, print_key_path
@@ -28,6 +29,7 @@ def find_conflicts(config: Config) -> list[Problem]:
         _certificates,
         _outbound,
         _times,
+        find_crm_conflicts,
         find_rule_conflicts,
     )
     return [problem for check in checks for problem in check(config)]

@@ -1,11 +1,10 @@
-"""What belongs to the whole desk: stages, spam, CRM, storage, what comes later."""
+"""What belongs to the whole desk: stages, spam, storage, what comes later."""
 
 import os
-from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from supportrelay.config.place import DEFAULT_URL, SQLITE
@@ -15,17 +14,12 @@ from supportrelay.core.settings import SpamMark
 from supportrelay.core.ticket import StageRule, TicketStages
 
 __all__ = [
-    "CrmConfig",
-    "DirectoryConfig",
     "DkimConfig",
     "KeepConfig",
     "SpamConfig",
     "StagesConfig",
     "StorageConfig",
-    "TicketsConfig",
 ]
-
-_LATER_KINDS = frozenset({"hubspot", "zendesk", "jira"})
 
 
 def _storage_url(text: str, info: ValidationInfo) -> str:
@@ -37,18 +31,6 @@ def _storage_url(text: str, info: ValidationInfo) -> str:
         raise PydanticCustomError("relay", "must be sqlite:////absolute/file.db or sqlite:///file.db (from here)")
     folder = (info.context or {}).get("folder")
     return SQLITE + (os.path.normpath(folder / name) if folder else name)
-
-
-def _kind(value: Any) -> Any:
-    """Refuse kinds of CRM that are none or that come later, at their key, before their own keys are looked at.
-
-    A new kind gets a model of its own here, chosen by this key.
-    """
-    kind = value.get("kind", "builtin") if isinstance(value, dict) else "builtin"
-    if kind in {"builtin", None}:
-        return value
-    told = f"{kind} comes in a later version" if kind in _LATER_KINDS else "there is no such kind"
-    raise PydanticCustomError("relay", "{told}; builtin is there", {"told": told, "at": "kind"})
 
 
 class StorageConfig(Section):
@@ -64,43 +46,6 @@ class StorageConfig(Section):
     def path(self) -> Path:
         """The SQLite file."""
         return Path(self.url.removeprefix(SQLITE))
-
-
-class DirectoryConfig(Section):
-    """Who owns a customer."""
-
-    kind: Literal["builtin"] = Field(
-        default="builtin",
-        description="Who owns this customer. builtin: companies brought in with 'supportrelay crm import'.",
-    )
-
-
-class TicketsConfig(Section):
-    """Where tickets live."""
-
-    kind: Literal["builtin"] = Field(
-        default="builtin", description="Where tickets live. builtin: in the relay's own store."
-    )
-
-
-class CrmConfig(Section):
-    """Customers, deals, owners and tickets."""
-
-    max_wait: Duration = Field(
-        default=timedelta(seconds=60),
-        description="How long a mail waits for a CRM that does not answer; then Allmember gets it.",
-    )
-    cache_for: Duration = Field(
-        default=timedelta(minutes=5),
-        description="How long an answer of the CRM is used without asking again. 'supportrelay crm refresh' forgets "
-        "it at once.",
-    )
-    directory: Annotated[DirectoryConfig, BeforeValidator(_kind)] = Field(
-        default=DirectoryConfig(), description="Who owns this customer."
-    )
-    tickets: Annotated[TicketsConfig, BeforeValidator(_kind)] = Field(
-        default=TicketsConfig(), description="Where tickets live."
-    )
 
 
 class SpamConfig(Section):

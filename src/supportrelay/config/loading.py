@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from supportrelay.config.checks import find_conflicts
+from supportrelay.config.crm_checks import find_unfinished
 from supportrelay.config.models import Config
 from supportrelay.config.problem import KeyPath, Problem
 from supportrelay.config.source import Source, read_source
@@ -21,12 +22,13 @@ _MOST_ATTEMPTS = 5
 __all__ = ["load"]
 
 
-def load(path: Path | str, environment: Mapping[str, str] = os.environ) -> Config:
+def load(path: Path | str, environment: Mapping[str, str] = os.environ, *, accepts_unfinished: bool = False) -> Config:
     """Return the configuration in a file.
 
     Args:
         path: The file; relative names in it are relative to its folder.
         environment: For ``${VARIABLE}``.
+        accepts_unfinished: Take a file without what ``crm setup`` finds out; no daemon may run with it.
 
     Raises:
         ConfigError: It cannot be used; ``problems`` has a line ``FILE:LINE:COLUMN: key: what is wrong`` for each
@@ -42,6 +44,8 @@ def load(path: Path | str, environment: Mapping[str, str] = os.environ) -> Confi
     if source.values is not None:
         config, found = _validate(source, file)
         problems += found
+        if config is not None and not accepts_unfinished:
+            problems += _certain(list(find_unfinished(config)), _paths(source.problems))
     if problems or config is None:
         raise ConfigError(source.lines(problems))
     return config

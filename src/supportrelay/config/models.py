@@ -11,7 +11,8 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PrivateAttr, SecretStr
 
 from supportrelay.config.address import AddressConfig, Language
-from supportrelay.config.desk import CrmConfig, DkimConfig, KeepConfig, SpamConfig, StagesConfig, StorageConfig
+from supportrelay.config.crm import CrmConfig
+from supportrelay.config.desk import DkimConfig, KeepConfig, SpamConfig, StagesConfig, StorageConfig
 from supportrelay.config.network import GatewayConfig, ListenConfig, OutboundConfig, WebConfig
 from supportrelay.config.rule_conditions import DEFAULT_ZONE
 from supportrelay.config.rules import RuleConfig, build_rules, rule_recipients
@@ -334,6 +335,8 @@ class Config(Section):
             max_size_octets=self.max_size,
             crm_cache_for=self.crm.cache_for,
             crm_max_wait=self.crm.max_wait,
+            desk_kind=self.crm.tickets.kind,
+            desk_log=self.crm.log_mail,
             failover_after=self.failover_after,
             give_up_after=self.give_up_after,
         )

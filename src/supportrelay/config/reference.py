@@ -3,7 +3,8 @@
 ``python -m supportrelay.config.reference > config/supportrelay.example.yaml`` writes it anew.
 
 What is required stands in the open, everything else behind a ``#`` with its default. A line that begins with ``#`` and
-one space is prose; any other ``#`` may be taken away and leaves valid YAML.
+one space is prose; any other ``#`` may be taken away and leaves valid YAML. Of a section with several kinds the first
+is shown, the keys of the others stand below it behind a ``#`` of their own.
 """
 
 import sys
@@ -90,7 +91,25 @@ def _code(name: str, field: FieldInfo, indent: str, *, in_the_open: bool) -> lis
     lines = [
         line for key, one in model.model_fields.items() for line in _field(key, one, inner, in_the_open=in_the_open)
     ]
+    lines += [line for other in _other_kinds(field.annotation) for line in _alternative(other, inner)]
     return [f"{indent}{name}:", *(_as_item(lines, inner) if is_item else lines)]
+
+
+def _alternative(model: type[BaseModel], indent: str) -> list[str]:
+    """The keys of another kind than the one that is shown, each hidden by itself."""
+    lines = [f"{indent}# Keys of kind {model.model_fields['kind'].default}:"]
+    for key, field in model.model_fields.items():
+        if key != "kind":
+            lines += _field(key, field, indent, in_the_open=False)
+    return lines
+
+
+def _other_kinds(annotation: Any) -> list[type[BaseModel]]:
+    """Models besides the first of those that ``kind`` chooses from."""
+    if get_origin(annotation) not in {Union, types.UnionType}:
+        return []
+    found = [one for one in get_args(annotation) if isinstance(one, type) and issubclass(one, BaseModel)]
+    return [one for one in found[1:] if "kind" in one.model_fields]
 
 
 def _as_item(lines: list[str], inner: str) -> list[str]:

@@ -8,11 +8,17 @@ __all__ = ["diff_needing_restart"]
 def diff_needing_restart(old: Config, new: Config) -> list[str]:
     """Return the keys that differ and that a running daemon cannot change: ``listen``, ``storage.url`` ...
 
-    Certificates (``listen[].tls``) do not count: new sessions use the new ones.
+    Certificates (``listen[].tls``) do not count: new sessions use the new ones. Nor does a CRM's token, nor which of
+    its stages mean what: they are used from the next call on.
     """
     pairs = {
         "listen": ([(one.host, one.port, one.role) for one in c.listen] for c in (old, new)),
         "hostname": (c.hostname for c in (old, new)),
+        "crm.directory.kind": (c.crm.directory.kind for c in (old, new)),
+        "crm.tickets.kind": (c.crm.tickets.kind for c in (old, new)),
+        "crm.tickets.pipeline": ((c.crm.hubspot_desk or {}).get("pipeline") for c in (old, new)),
+        "crm.tickets.key_property": ((c.crm.hubspot_desk or {}).get("key_property") for c in (old, new)),
+        "crm.tickets.webhook_secret": (c.crm.webhook_secret for c in (old, new)),
         "storage.url": (c.storage.url for c in (old, new)),
         "web.host": (c.web.host for c in (old, new)),
         "web.port": (c.web.port for c in (old, new)),

@@ -21,7 +21,9 @@ from supportrelay.core.errors import ConfigError
 
 __all__ = ["SECRETS", "Source", "read_source"]
 
-SECRETS = frozenset({"client_secret", "key_password", "password", "private_key", "refresh_token", "token", "url"})
+SECRETS = frozenset({
+    "client_secret", "key_password", "password", "private_key", "refresh_token", "token", "url", "webhook_secret",
+})  # fmt: skip
 """Keys that ``KEY_file`` may stand for."""
 
 _MOST_VALUES = 200_000  # aliases of aliases multiply; a configuration has some hundred values

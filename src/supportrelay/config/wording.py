@@ -3,7 +3,7 @@
 import difflib
 import types
 from collections.abc import Mapping
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -91,7 +91,7 @@ def _problem(one: ErrorDetails, source: Source, root: type[BaseModel]) -> Proble
     if context.get("at"):
         path = (*path, str(context["at"]))
     if one["type"] == "extra_forbidden":
-        return Problem(path, _unknown_key(path, root), is_about_key=True)
+        return Problem(path, _unknown_key(path, root, _around(source.values, path)), is_about_key=True)
     text = _plain(one, context)
     value = _value_at(source.values, path)
     if value is None and path and one["type"] != "missing" and one["type"] != "relay":
@@ -112,6 +112,8 @@ def _plain(one: ErrorDetails, context: Mapping[str, Any]) -> str:
             if context.get("min_length", 1) != 1
             else "needs at least one"
         )
+    if kind == "too_long":
+        return f"takes at most {context.get('max_length')}"
     if kind in {"greater_than_equal", "less_than_equal"}:
         return f"must be at least {context['ge']}" if "ge" in context else f"must be at most {context['le']}"
     if kind == "value_error":
@@ -159,8 +161,12 @@ def _around(values: Any, path: KeyPath) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _unknown_key(path: KeyPath, root: type[BaseModel]) -> str:
-    known = known_keys(root, path[:-1])
+def _unknown_key(path: KeyPath, root: type[BaseModel], around: Mapping[str, Any]) -> str:
+    models = _models_at(root, path[:-1])
+    other = next((kind for m in models if path[-1] in m.model_fields and (kind := _kind_of(m))), "")
+    if other:
+        return f"unknown key of kind {around.get('kind') or 'builtin'}; it belongs to kind {other}"
+    known = _keys_of([m for m in models if _kind_of(m) in {"", around.get("kind") or "builtin"}])
     near = difflib.get_close_matches(str(path[-1]), known, n=1)
     if near:
         return f"unknown key; did you mean '{near[0]}'?"
@@ -171,11 +177,25 @@ def _unknown_key(path: KeyPath, root: type[BaseModel]) -> str:
 
 def known_keys(root: type[BaseModel], path: KeyPath) -> list[str]:
     """The keys that a mapping at this path may have; empty when it is free or unknown."""
+    return _keys_of(_models_at(root, path))
+
+
+def _keys_of(models: list[type[BaseModel]]) -> list[str]:
+    return list(dict.fromkeys(field.alias or name for m in models for name, field in m.model_fields.items()))
+
+
+def _models_at(root: type[BaseModel], path: KeyPath) -> list[type[BaseModel]]:
     kinds: list[Any] = [root]
     for step in path:
         kinds = [inner for kind in kinds for inner in _inside(kind, step)]
-    models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-    return list(dict.fromkeys(field.alias or name for m in models for name, field in m.model_fields.items()))
+    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+
+
+def _kind_of(model: type[BaseModel]) -> str:
+    """The one word that ``kind`` may be in a model of several; "" where it chooses no model."""
+    field = model.model_fields.get("kind")
+    words = get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
+    return str(words[0]) if len(words) == 1 else ""
 
 
 def _inside(kind: type[BaseModel], step: str | int) -> list[Any]:
