@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from supportrelay.config import Config, load, warnings
-from supportrelay.config.crm import ACCOUNT_KEYS
 from supportrelay.config.first import QUESTIONS, Answers, first_configuration
+from supportrelay.config.hubspot import ACCOUNT_KEYS
 from supportrelay.config.reference import example_text, print_yaml
 from supportrelay.config.source import read_source
 from supportrelay.core.crm_import import parse_yaml_import

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import BaseModel
 
 from supportrelay.config.certificate import valid_until
-from supportrelay.config.crm import HubSpotAccountConfig, HubSpotTicketsConfig
+from supportrelay.config.hubspot import HubSpotAccountConfig, HubSpotTicketsConfig
 from supportrelay.config.models import Config
 from supportrelay.config.problem import KeyPath, print_key_path
 from supportrelay.config.section import is_later

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from supportrelay.config.crm import ACCOUNT_KEYS, HubSpotAccountConfig, HubSpotTicketsConfig
+from supportrelay.config.hubspot import ACCOUNT_KEYS, HubSpotAccountConfig, HubSpotTicketsConfig
 from supportrelay.config.models import Config
 from supportrelay.config.problem import KeyPath, Problem
 
