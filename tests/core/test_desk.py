@@ -23,7 +23,7 @@ from core.desk_samples import (
     ticket,
     who_gets,
 )
-from supportrelay.core.decision import Decision, Direction, Disposition, Fallback, Proof, TicketAction
+from supportrelay.core.decision import CopyPlan, Decision, Direction, Disposition, Fallback, Proof, TicketAction
 from supportrelay.core.facts import Facts
 from supportrelay.core.membership import Membership
 from supportrelay.core.owners import OwnerChoice
@@ -290,3 +290,39 @@ def test_a_forwarded_mail_names_its_author_and_who_forwarded_it() -> None:
     assert decision.copy is not None
     assert (decision.copy.author, decision.copy.author_name, decision.copy.forwarded_by) == (CUSTOMER, "Kunde", ZOE)
     assert (decision.direction, decision.customer) == (Direction.INBOUND, CUSTOMER)
+
+
+# --- last known answers
+
+
+def as_of(choice: OwnerChoice | None, **more: Any) -> str:
+    plan = decided(more.pop("facts", mail()), choice=choice, **more).copy
+    assert plan is not None
+    return plan.as_of
+
+
+def test_the_copy_says_from_when_the_owners_are_where_they_chose_the_readers() -> None:
+    old: dict[str, Any] = {"source": "hubspot", "known_at": NOW, "as_of": NOW}
+
+    assert as_of(replace(OWNED, **old)) == "2026-03-09T07:00:00Z"
+    assert as_of(replace(NOBODY, **old)) == "2026-03-09T07:00:00Z"
+    assert as_of(replace(OWNED, source="hubspot", known_at=NOW)) == ""
+    assert as_of(None) == "", "everybody gets it because the CRM is silent: nothing old was used"
+    assert as_of(replace(OWNED, **old), facts=mail(ZOE, **OUTBOUND)) == "", "nobody asked for unproven staff's owners"
+
+
+def test_a_decision_says_which_directory_it_stands_on() -> None:
+    known = replace(OWNED, source="hubspot", known_at=NOW)
+
+    said = {"source": "hubspot", "known_at": "2026-03-09T07:00:00Z", "is_last_known": False}
+    assert decided(mail(), choice=known).to_json()["directory"] == said
+    assert decided(mail(), choice=replace(known, as_of=NOW)).to_json()["directory"] == said | {"is_last_known": True}
+    assert decided(mail(), choice=None).to_json()["directory"] is None
+
+
+def test_a_plan_of_before_is_still_read() -> None:
+    stored = {"address_name": "support", "reply_to": ["a@b.example"], "is_first": False, "gone": 1}
+
+    assert CopyPlan.from_json(stored) == CopyPlan("support", reply_to=("a@b.example",), is_first=False)
+    new = CopyPlan("support", as_of="2026-03-09T07:00:00Z")
+    assert CopyPlan.from_json(new.to_json()) == new

@@ -1,5 +1,6 @@
 """Whose customer it is: the deal that counts and its owners (DESIGN 2, 'Owners')."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -128,3 +129,41 @@ def test_a_ticket_keeps_its_deals_with_their_owners_of_now() -> None:
     )
 
     assert (names(choice), choice.deal_id, choice.company_name) == (["new"], "1,2", "ACME")
+
+
+# --- last known answers
+
+
+def test_a_current_answer_says_where_it_is_from_and_warns_of_nothing() -> None:
+    choice = choose(company(deal(1, "a")))
+
+    assert (choice.source, choice.known_at, choice.as_of) == ("test", NOW, None)
+    assert "owners.last_known" not in {reason.code for reason in choice.reasons}
+
+
+@pytest.mark.parametrize("companies", [(company(deal(1, "a")),), (company(),), ()], ids=["owner", "no-deal", "nobody"])
+def test_an_answer_of_a_crm_that_is_down_says_from_when_it_is(companies: tuple[Company, ...]) -> None:
+    matched_by = MatchedBy.DOMAIN if companies else MatchedBy.NOTHING
+    answer = DirectoryAnswer(companies, matched_by, "hubspot", NOW, is_last_known=True)
+
+    choice = choose_owners(answer, states=ALL_STATES, choice="latest", is_ours=lambda _: False, absent=())
+
+    assert choice.as_of == choice.known_at == NOW
+    assert choice.reasons[0].to_json() == {
+        "code": "owners.last_known",
+        "at": "2026-03-09T00:00:00Z",
+        "source": "hubspot",
+    }
+
+
+def test_the_deals_that_a_ticket_keeps_are_as_old_as_the_oldest() -> None:
+    kept = [
+        ("A", deal(1, "a")),
+        ("A", replace(deal(2, "b"), as_of=NOW - timedelta(hours=1))),
+        ("A", replace(deal(3, "c"), as_of=NOW - timedelta(hours=2))),
+    ]
+
+    choice = owners_of_deals(kept, is_ours=lambda _: False, absent=(), source="hubspot", known_at=NOW)
+    assert (choice.source, choice.known_at, choice.as_of) == ("hubspot", NOW - timedelta(hours=2), choice.known_at)
+    current = owners_of_deals(kept[:1], is_ours=lambda _: False, absent=(), source="hubspot", known_at=NOW)
+    assert (current.known_at, current.as_of) == (NOW, None)

@@ -27,7 +27,12 @@ VALUES = BannerValues(
     reason_code="A1",
 )
 EVERYTHING = dataclasses.replace(
-    VALUES, visible_recipients=True, forwarded_by="ben@desk.test", reason_text="the deal's owner", is_unproven=False
+    VALUES,
+    visible_recipients=True,
+    forwarded_by="ben@desk.test",
+    reason_text="the deal's owner",
+    is_unproven=False,
+    as_of="2026-11-22 10:31 UTC",
 )
 
 
@@ -136,6 +141,19 @@ def test_values_are_escaped_in_html_and_kept_on_their_line() -> None:
     assert len(banner.text.splitlines()) == len(
         TEMPLATES.render("full", "en", dataclasses.replace(values, to=("a",), forwarded_by="b")).text.splitlines()
     )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_old_owners_are_told_beside_the_neutral_code(language: str) -> None:
+    now = TEMPLATES.render("full", language, VALUES)
+    then = TEMPLATES.render("full", language, dataclasses.replace(VALUES, as_of="2026-11-22 10:31 UTC"))
+
+    for before, after in ((now.text, then.text), (now.html, then.html)):
+        changed = set(after.splitlines()) - set(before.splitlines())
+        assert len(changed) == 1
+        assert "A1" in (line := changed.pop())
+        assert "2026-11-22 10:31 UTC" in line
+        assert not any(word in line for word in ("CRM", "hubspot", "owner", "担当"))
 
 
 def test_an_unknown_language_is_answered_in_english() -> None:

@@ -20,7 +20,7 @@ from supportrelay.edge.domains import PublicDomains
 from supportrelay.edge.outbox import OutboxCourier
 from supportrelay.edge.patterns import compile_pattern
 from supportrelay.edge.templates import BannerTemplates
-from supportrelay.flow.assign import CrmSilentError
+from supportrelay.flow.assess import CrmSilentError
 from supportrelay.flow.examples import _office
 from supportrelay.flow.journey import decide_on
 from supportrelay.flow.office import Rulebook

@@ -58,6 +58,7 @@ class BannerValues:
         is_unproven: Nobody could tell that the sender is who he says.
         reason_code: Short neutral code, "" shows none.
         reason_text: Only with ``banner_details: full``.
+        as_of: From when what chose the readers is (``2026-11-22 10:31 UTC``), "" when it is current.
         is_first: First mail of its ticket: the long form; at most 8 lines otherwise.
     """
 
@@ -76,6 +77,7 @@ class BannerValues:
     is_unproven: bool = False
     reason_code: str = ""
     reason_text: str = ""
+    as_of: str = ""
     is_first: bool = True
 
     @property
@@ -107,6 +109,7 @@ class BannerValues:
             "is_unproven": self.is_unproven,
             "reason_code": clean_line(self.reason_code)[:_MAX_PERSON],
             "reason_text": clean_line(self.reason_text)[:_MAX_LINE_CHARACTERS],
+            "as_of": clean_line(self.as_of)[:_MAX_PERSON],
             "is_first": self.is_first,
         }
 

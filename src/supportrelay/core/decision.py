@@ -1,11 +1,12 @@
 """Decision: what shall happen to one message, with every reason; the vocabulary of ``explain`` and the trace."""
 
 from dataclasses import fields
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from supportrelay.core.delivery import DeliveryKind
-from supportrelay.core.reason import Reason
+from supportrelay.core.reason import Reason, rfc3339
 from supportrelay.core.ticket import Stage, ticket_label
 from supportrelay.core.value import value_class
 
@@ -13,6 +14,7 @@ __all__ = [
     "CopyPlan",
     "Decision",
     "Direction",
+    "DirectoryUsed",
     "Disposition",
     "Fallback",
     "Place",
@@ -123,6 +125,20 @@ class TicketPlan:
 
 
 @value_class
+class DirectoryUsed:
+    """Which directory named the owners, and from when its answer is.
+
+    Attributes:
+        known_at: Aware, UTC.
+        is_last_known: It could not be asked now; this is what it said then.
+    """
+
+    source: str
+    known_at: datetime
+    is_last_known: bool = False
+
+
+@value_class
 class CopyPlan:
     """How the copies of this message are written; kept with the message, so that a retry writes the same copy.
 
@@ -141,6 +157,7 @@ class CopyPlan:
         is_first: First mail of its ticket (the long banner).
         visible_recipients: Owners to add to Cc (``show_recipients``), else empty.
         tags: From rules.
+        as_of: From when the owners are (RFC 3339), when the CRM could not be asked; "" when they are current.
     """
 
     address_name: str
@@ -158,6 +175,7 @@ class CopyPlan:
     is_first: bool = True
     visible_recipients: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    as_of: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The form kept in the store."""
@@ -184,6 +202,7 @@ class Decision:
         owners: Addresses found, before author and people already addressed are taken out.
         rule: Names of the rules that matched, in order.
         reasons: Every step, in the order it was taken.
+        directory: Where the owners are from; None when no directory had to say.
     """
 
     direction: Direction
@@ -203,6 +222,7 @@ class Decision:
     disposition: Disposition = Disposition.RELAY
     copy: CopyPlan | None = None
     reasons: tuple[Reason, ...] = ()
+    directory: DirectoryUsed | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The shape of ``explain --json`` (DESIGN 8), with coded reasons."""
@@ -216,6 +236,7 @@ class Decision:
             "company": {"id": self.company_id, "name": self.company_name} if self.company_id else None,
             "deal": {"id": self.deal_id, "name": self.deal_name} if self.deal_id else None,
             "owners": list(self.owners),
+            "directory": _directory_json(self.directory),
             "fallback": str(self.fallback) if self.fallback else None,
             "rule": self.rules[0] if self.rules else None,
             "rules": list(self.rules),
@@ -231,3 +252,9 @@ class Decision:
             "tags": list(self.copy.tags) if self.copy else [],
             "reasons": [r.to_json() for r in self.reasons],
         }
+
+
+def _directory_json(used: DirectoryUsed | None) -> dict[str, Any] | None:
+    if used is None:
+        return None
+    return {"source": used.source, "known_at": rfc3339(used.known_at), "is_last_known": used.is_last_known}

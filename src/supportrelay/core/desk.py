@@ -11,6 +11,7 @@ from supportrelay.core.decision import (
     CopyPlan,
     Decision,
     Direction,
+    DirectoryUsed,
     Disposition,
     Fallback,
     Recipient,
@@ -22,7 +23,7 @@ from supportrelay.core.mailbox import Mailbox
 from supportrelay.core.membership import Membership
 from supportrelay.core.owners import OwnerChoice
 from supportrelay.core.ports import Gathered
-from supportrelay.core.reason import Reason
+from supportrelay.core.reason import Reason, rfc3339
 from supportrelay.core.recipients import Choice, choose_recipients, each_once, passed_on, reply_to
 from supportrelay.core.rules import RouteKind, RuleOutcome
 from supportrelay.core.sight import ForwardPaths, Sight
@@ -230,6 +231,7 @@ def _copy_plan(
         is_first=ticket.action != TicketAction.JOIN,
         visible_recipients=_visible(known, readers) if sight.address.show_recipients else (),
         tags=tuple(dict.fromkeys((*known.outcome.tags, *_marks(sight)))),
+        as_of=rfc3339(choice.as_of) if choice and choice.as_of and reason_code not in {"RU", "U"} else "",
     )
 
 
@@ -326,4 +328,11 @@ def _base(
         disposition=disposition,
         copy=copy,
         reasons=(*known.sight.reasons, *reasons),
+        directory=_directory(choice) if has_customer else None,
     )
+
+
+def _directory(choice: OwnerChoice) -> DirectoryUsed | None:
+    if choice.known_at is None:
+        return None
+    return DirectoryUsed(choice.source, choice.known_at, choice.as_of is not None)

@@ -1,10 +1,12 @@
 """Who owns the customer: the deal that counts, its owners who can be reached, else the reason for Allmember."""
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
 
 from supportrelay.core.decision import Fallback
 from supportrelay.core.directory import Company, Deal, DealState, DirectoryAnswer, MatchedBy
-from supportrelay.core.reason import Reason
+from supportrelay.core.reason import Reason, rfc3339
 from supportrelay.core.value import value_class
 
 __all__ = ["MAX_OWNERS", "OwnerChoice", "choose_owners", "owners_of_deals"]
@@ -21,6 +23,8 @@ class OwnerChoice:
         owners: Reachable owners, each once, at most four, as the directory writes them.
         fallback: Why Allmember, None when there are owners.
         companies, deals: The same as ``(id, name)`` pairs.
+        source, known_at: Which directory said so, and from when that is; "" and None when none was asked.
+        as_of: ``known_at`` of the oldest answer, when the CRM could not be asked now; None: current.
     """
 
     company_id: str = ""
@@ -32,6 +36,9 @@ class OwnerChoice:
     reasons: tuple[Reason, ...] = ()
     companies: tuple[tuple[str, str], ...] = ()
     deals: tuple[tuple[str, str], ...] = ()
+    source: str = ""
+    known_at: datetime | None = None
+    as_of: datetime | None = None
 
 
 def _counting_deals(company: Company, states: Sequence[DealState], choice: str) -> list[Deal]:
@@ -73,8 +80,10 @@ def choose_owners(
         is_ours: Comparing form -> one of our own addresses, which never own anything.
         absent: Comparing forms of people who are away.
     """
+    as_of = answer.known_at if answer.is_last_known else None
     if not answer.companies:
-        return OwnerChoice(fallback=Fallback.UNKNOWN_COMPANY, reasons=(Reason.of("owners.unknown_company"),))
+        nobody = OwnerChoice(fallback=Fallback.UNKNOWN_COMPANY, reasons=(Reason.of("owners.unknown_company"),))
+        return _aged(nobody, answer.source, answer.known_at, as_of)
     found = [(company, _counting_deals(company, states, choice)) for company in answer.companies]
     usable = [(company, deals) for company, deals in found if any(deal.owners for deal in deals)]
     with_deal = [(company, deals) for company, deals in found if deals]
@@ -86,7 +95,16 @@ def choose_owners(
         chosen = chosen[:1]
     companies = [company for company, _ in chosen]
     deals = [deal for _, of_company in chosen for deal in of_company]
-    return _with_owners(companies, deals, reasons, is_ours=is_ours, absent=absent)
+    found_owners = _with_owners(companies, deals, reasons, is_ours=is_ours, absent=absent)
+    return _aged(found_owners, answer.source, answer.known_at, as_of)
+
+
+def _aged(choice: OwnerChoice, source: str, known_at: datetime | None, as_of: datetime | None) -> OwnerChoice:
+    """The choice with where it is from; that the CRM could not be asked is told before everything that follows."""
+    if as_of is None:
+        return replace(choice, source=source, known_at=known_at)
+    told = Reason.of("owners.last_known", at=rfc3339(as_of), source=source or "CRM")
+    return replace(choice, source=source, known_at=as_of, as_of=as_of, reasons=(told, *choice.reasons))
 
 
 def _match_reason(answer: DirectoryAnswer, company: Company) -> Reason:
@@ -99,12 +117,24 @@ def _match_reason(answer: DirectoryAnswer, company: Company) -> Reason:
 
 
 def owners_of_deals(
-    kept: Sequence[tuple[str, Deal]], *, is_ours: Callable[[str], bool], absent: Collection[str]
+    kept: Sequence[tuple[str, Deal]],
+    *,
+    is_ours: Callable[[str], bool],
+    absent: Collection[str],
+    source: str = "",
+    known_at: datetime | None = None,
 ) -> OwnerChoice:
-    """The owners, as they are now, of the deals that a ticket keeps: ``(company name, deal)`` pairs, not empty."""
+    """The owners, as they are now, of the deals that a ticket keeps: ``(company name, deal)`` pairs, not empty.
+
+    Args:
+        source, known_at: Of what the same directory said about this mail's people, "" and None when it was not asked.
+    """
     companies = {deal.company_id: Company(deal.company_id, name) for name, deal in kept}
     reasons = [Reason.of("owners.ticket_keeps_deal", deal=kept[0][1].name)]
-    return _with_owners(list(companies.values()), [deal for _, deal in kept], reasons, is_ours=is_ours, absent=absent)
+    deals = [deal for _, deal in kept]
+    as_of = min((deal.as_of for deal in deals if deal.as_of is not None), default=None)
+    choice = _with_owners(list(companies.values()), deals, reasons, is_ours=is_ours, absent=absent)
+    return _aged(choice, source, known_at, as_of)
 
 
 def _with_owners(

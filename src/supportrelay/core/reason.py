@@ -1,8 +1,10 @@
 """Reason: why something was decided, as a code and its values; the catalogues turn it into a sentence."""
 
+from datetime import UTC, datetime
+
 from supportrelay.core.value import value_class
 
-__all__ = ["Reason"]
+__all__ = ["Reason", "rfc3339"]
 
 
 @value_class
@@ -30,3 +32,8 @@ class Reason:
     def from_json(cls, stored: dict[str, str | int | bool | None]) -> "Reason":
         """The inverse of `to_json`."""
         return cls(str(stored["code"]), tuple((k, v) for k, v in stored.items() if k != "code"))
+
+
+def rfc3339(at: datetime) -> str:
+    """An instant as reasons and JSON write it: ``2026-11-22T10:31:00Z``."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -35,6 +35,7 @@ _SAMPLE = BannerValues(
     is_unproven=True,
     reason_code="A1",
     reason_text="sample",
+    as_of="2026-11-22 10:31 UTC",
 )
 
 # (banner name, language or "", "txt" or "html")

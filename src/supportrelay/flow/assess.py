@@ -7,6 +7,7 @@ from datetime import datetime
 from supportrelay.core.automatic import AutomaticKind, classify_automatic
 from supportrelay.core.decision import Direction
 from supportrelay.core.envelope import Envelope
+from supportrelay.core.errors import CrmDown, TransientFailure
 from supportrelay.core.facts import Facts
 from supportrelay.core.mailbox import Mailbox
 from supportrelay.core.membership import Membership
@@ -19,15 +20,31 @@ from supportrelay.core.value import value_class
 from supportrelay.flow.accept import WHOLE_OCTETS
 from supportrelay.flow.office import Office, Rulebook
 
-__all__ = ["Assessment", "as_human", "assess", "facts_of"]
+__all__ = ["Assessment", "CrmSilentError", "as_human", "assess", "facts_of"]
 
 # A message that takes longer to read than this is decided on its header alone.
 _READ_WAIT_S = 30.0
 
 
+class CrmSilentError(Exception):
+    """The CRM did not answer and the mail may still wait for it.
+
+    Attributes:
+        retry_at: Not before then, when the CRM said so.
+    """
+
+    def __init__(self, cause: TransientFailure) -> None:
+        super().__init__(str(cause))
+        self.retry_at = cause.retry_at if isinstance(cause, CrmDown) else None
+
+
 @value_class
 class Assessment:
-    """What is seen and known before the CRM is asked."""
+    """What is seen and known before the CRM is asked about the customer.
+
+    Attributes:
+        told: Reasons that are no part of the first look.
+    """
 
     facts: Facts
     envelope: Envelope
@@ -37,6 +54,7 @@ class Assessment:
     where_from: WhereFrom
     gathered: Gathered
     accepted_at: datetime
+    told: tuple[Reason, ...] = ()
 
 
 async def facts_of(octets: bytes) -> Facts:
@@ -50,18 +68,21 @@ async def facts_of(octets: bytes) -> Facts:
 
 
 async def assess(
-    office: Office, rulebook: Rulebook, facts: Facts, envelope: Envelope, accepted_at: datetime
+    office: Office, rulebook: Rulebook, facts: Facts, envelope: Envelope, accepted_at: datetime, *, may_wait: bool
 ) -> Assessment:
     """Look at the mail, then look up what the store knows of it.
 
     Raises:
-        TransientFailure: The store or the directory's list of owners cannot be read now.
+        CrmSilentError: The CRM did not say who the owners are, and the mail may wait.
+        TransientFailure: The store cannot be read now.
     """
-    members = rulebook.members(await rulebook.directory.owners())
+    owners, told = await _owners(rulebook, may_wait=may_wait)
+    members = rulebook.members(owners)
     envelope = as_first_sent(facts, envelope, members)
     proof = await rulebook.prover.prove(facts, envelope)
     automatic = classify_automatic(facts, envelope)
     sight = look(facts, envelope, proof=proof, automatic=automatic, members=members, keys=office.keys, now=accepted_at)
+    sight = replace(sight, reasons=(*told, *sight.reasons)) if told else sight
     ticket_id = sight.ticket_id
     if sight.delivery_id is not None and ticket_id is None:
         view = await office.store.delivery(sight.delivery_id)
@@ -86,7 +107,18 @@ async def assess(
         where_from=wanted,
         gathered=await office.store.gather(wanted),
         accepted_at=accepted_at,
+        told=told,
     )
+
+
+async def _owners(rulebook: Rulebook, *, may_wait: bool) -> tuple[frozenset[str], tuple[Reason, ...]]:
+    """All owners, who are staff. Without the CRM only the configuration says who is one of us."""
+    try:
+        return await rulebook.directory.owners(), ()
+    except TransientFailure as exc:
+        if may_wait:
+            raise CrmSilentError(exc) from exc
+        return frozenset(), (Reason.of("author.owners_unknown"),)
 
 
 def as_human(office: Office, assessment: Assessment) -> Assessment:
@@ -101,7 +133,7 @@ def as_human(office: Office, assessment: Assessment) -> Assessment:
         keys=office.keys,
         now=assessment.accepted_at,
     )
-    return replace(assessment, sight=replace(sight, reasons=(*sight.reasons, automatic.reason)))
+    return replace(assessment, sight=replace(sight, reasons=(*assessment.told, *sight.reasons, automatic.reason)))
 
 
 def _threading_author(sight: Sight) -> Mailbox | None:

@@ -5,6 +5,7 @@ it into what the store commits.
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from supportrelay.core.automatic import AutomaticKind, rule_word
 from supportrelay.core.decision import Decision, Direction, Fallback, Verdict
@@ -20,17 +21,13 @@ from supportrelay.core.subject import normalise_subject
 from supportrelay.core.thread import Match, choose_ticket
 from supportrelay.core.ticket import TicketView
 from supportrelay.core.value import value_class
-from supportrelay.flow.assess import Assessment, as_human
+from supportrelay.flow.assess import Assessment, CrmSilentError, as_human
 from supportrelay.flow.office import Office, Rulebook
 
-__all__ = ["Assigned", "CrmSilentError", "assign"]
+__all__ = ["Assigned", "assign"]
 
 # More externals than this on one mail are not looked up one by one.
 _MAX_CANDIDATES = 10
-
-
-class CrmSilentError(Exception):
-    """The CRM did not answer and the mail may still wait for it."""
 
 
 @value_class
@@ -66,10 +63,15 @@ class _Crm:
             found = self.answers[customer.key] = await self.directory.find(customer)
         except TransientFailure as exc:
             if self.may_wait:
-                raise CrmSilentError(str(exc)) from exc
+                raise CrmSilentError(exc) from exc
             self.is_silent = True
             return None
         return found
+
+    def answered(self) -> tuple[str, datetime | None]:
+        """Who answered so far, and from when its oldest answer is; "" and None when nobody was asked about."""
+        answers = self.answers.values()
+        return next((a.source for a in answers), ""), min((a.known_at for a in answers), default=None)
 
     def company_ids(self) -> frozenset[str]:
         """Companies of everybody asked about so far."""
@@ -198,11 +200,12 @@ async def _owners(
                 asked = [await rulebook.directory.deal(one) for one in ticket.deal_id.split(",")]
             except TransientFailure as exc:
                 if crm.may_wait:
-                    raise CrmSilentError(str(exc)) from exc
+                    raise CrmSilentError(exc) from exc
                 return customer, None
             kept = [found for found in asked if found is not None]
             if kept:
-                return customer, owners_of_deals(kept, is_ours=is_ours, absent=absent)
+                source, known_at = crm.answered()
+                return customer, owners_of_deals(kept, is_ours=is_ours, absent=absent, source=source, known_at=known_at)
     if customer is None:
         return None, OwnerChoice(fallback=Fallback.UNKNOWN_COMPANY, reasons=(Reason.of("owners.no_customer"),))
     answer = await crm.ask(customer)

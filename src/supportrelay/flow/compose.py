@@ -76,6 +76,7 @@ def _banner(
         is_unproven=plan.is_unproven,
         reason_code=plan.reason_code,
         reason_text=_reason_text(rulebook, plan, address) if address.banner_details == "full" else "",
+        as_of=plan.as_of.replace("T", " ")[:16] + " UTC" if plan.as_of else "",
         is_first=plan.is_first,
     )
     return rulebook.banners.render(plan.banner, address.language, values)

@@ -1,7 +1,7 @@
 """journey: one message from accepted to its begun deliveries: assess, assign, and the commit of the decision."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from supportrelay.core.decision import Decision, Direction, Recipient
 from supportrelay.core.delivery import DeliveryKind
@@ -13,13 +13,13 @@ from supportrelay.core.reason import Reason
 from supportrelay.core.rules import RuleOutcome
 from supportrelay.core.token import read_probe
 from supportrelay.core.value import value_class
-from supportrelay.flow.assess import Assessment, assess, facts_of
-from supportrelay.flow.assign import Assigned, CrmSilentError, assign
+from supportrelay.flow.assess import Assessment, CrmSilentError, assess, facts_of
+from supportrelay.flow.assign import Assigned, assign
 from supportrelay.flow.compose import Original
 from supportrelay.flow.deliver import Deliverer
 from supportrelay.flow.office import Office, Rulebook
 from supportrelay.flow.reports import Filed, concerns_report, explain_report, file_report, note_return
-from supportrelay.flow.settlement import settlement_of, waiting
+from supportrelay.flow.settlement import PROBE, settlement_of, waiting
 from supportrelay.log import get_logger
 
 __all__ = ["Begun", "Journey", "decide_on"]
@@ -29,6 +29,7 @@ log = get_logger()
 # Two mails of one thread at the same instant change the world for each other; each round one of them gets through.
 _MAX_ROUNDS = 50
 _ASK_AGAIN = timedelta(seconds=5)
+_LEAST_WAIT = timedelta(seconds=1)
 
 
 @value_class
@@ -56,7 +57,7 @@ async def decide_on(
         TransientFailure: The store cannot be read.
     """
     meter = office.meter
-    assessing = assess(office, rulebook, facts, accepted.envelope, accepted.accepted_at)
+    assessing = assess(office, rulebook, facts, accepted.envelope, accepted.accepted_at, may_wait=may_wait)
     assessment = await (meter.run("assess", assessing) if meter else assessing)
     if concerns_report(assessment):
         filed = await file_report(office, rulebook, assessment, accepted.octets) if acts else explain_report(assessment)
@@ -95,9 +96,14 @@ def _for_probe(office: Office, assigned: Assigned, facts: Facts) -> Assigned:
     decision: Decision = replace(
         assigned.decision,
         recipients=(Recipient(reader, DeliveryKind.OWNER, "probe"),),
-        reasons=(*assigned.decision.reasons, Reason.of("probe.reader_only", reader=reader)),
+        reasons=(*assigned.decision.reasons, Reason.of(PROBE, reader=reader)),
     )
     return replace(assigned, decision=decision)
+
+
+def _ask_again_at(retry_at: datetime | None, now: datetime, latest: datetime) -> datetime:
+    """When to ask a silent CRM again: when it said, not sooner than in a second, and not after the mail goes on."""
+    return min(max(retry_at, now + _LEAST_WAIT) if retry_at else now + _ASK_AGAIN, latest)
 
 
 class Journey:
@@ -140,7 +146,7 @@ class Journey:
                 office, rulebook, accepted, facts, may_wait=may_wait, is_released=is_released
             )
         except CrmSilentError as exc:
-            due_at = min(now + _ASK_AGAIN, accepted.accepted_at + rulebook.desk.crm_max_wait)
+            due_at = _ask_again_at(exc.retry_at, now, accepted.accepted_at + rulebook.desk.crm_max_wait)
             await office.store.settle(
                 waiting(accepted.queue_id, "", lease=office.lease(), now=now, due_at=due_at, why=str(exc))
             )

@@ -253,6 +253,7 @@ async def _tell_writer(office: Office, assessment: Assessment, report: Report) -
         ticket.conversation_id,
         Stage.NEW if is_failure else ticket.stage,
         moves=is_failure and ticket.stage != Stage.NEW,
+        wants=Stage.NEW if is_failure else None,
     )
     copy = replace(decision.copy, banner="full", is_first=False) if decision.copy else None
     return Filed(replace(decision, customer=ticket.customer, ticket=plan, copy=copy), Match(ticket=ticket))

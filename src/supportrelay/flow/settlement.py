@@ -5,7 +5,16 @@ from datetime import datetime
 from supportrelay.core.decision import Decision, Direction, Disposition, TicketAction
 from supportrelay.core.delivery import MessageState
 from supportrelay.core.facts import Facts
-from supportrelay.core.ports import Change, KnownId, Lease, NewDelivery, Settlement, TicketChange, TicketOpening
+from supportrelay.core.ports import (
+    Change,
+    DeskOrder,
+    KnownId,
+    Lease,
+    NewDelivery,
+    Settlement,
+    TicketChange,
+    TicketOpening,
+)
 from supportrelay.core.sight import Sight
 from supportrelay.core.subject import normalise_subject
 from supportrelay.core.ticket import Stage
@@ -13,7 +22,10 @@ from supportrelay.core.token import new_message_id
 from supportrelay.flow.assign import Assigned, domain_of_customer
 from supportrelay.flow.office import Office, Rulebook
 
-__all__ = ["settlement_of", "waiting"]
+__all__ = ["PROBE", "settlement_of", "waiting"]
+
+# The reason by which a decision on our own probe is known.
+PROBE = "probe.reader_only"
 
 _MAX_ANCHORS = 50
 
@@ -51,7 +63,24 @@ def settlement_of(
         first_arrival=assessment.gathered.duplicate_of,
         deliveries=deliveries,
         changes=_changes(decision, sight),
+        accepted_at=assessment.accepted_at,
+        desk=_desk_order(rulebook, decision),
     )
+
+
+# Mail from the customer's side; of colleagues' mail the desk has its own copies, or nobody wants it there.
+_INBOUND = frozenset({Direction.INBOUND, Direction.UNPROVEN, Direction.AUTOMATIC})
+
+
+def _desk_order(rulebook: Rulebook, decision: Decision) -> DeskOrder | None:
+    """What the mail asks of the outside desk; a probe leaves no trace there."""
+    desk, ticket = rulebook.desk, decision.ticket
+    is_probe = any(reason.code == PROBE for reason in decision.reasons)
+    if desk.desk_kind == "builtin" or ticket.action == TicketAction.NONE or is_probe:
+        return None
+    stage = ticket.wants or (ticket.stage if ticket.action == TicketAction.OPEN else None)
+    records = desk.desk_log == "all" or (desk.desk_log == "inbound" and decision.direction in _INBOUND)
+    return DeskOrder(stage, records) if stage is not None or records else None
 
 
 def waiting(queue_id: str, assigned_to: str, *, lease: Lease, now: datetime, due_at: datetime, why: str) -> Settlement:
