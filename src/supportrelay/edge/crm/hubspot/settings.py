@@ -22,7 +22,7 @@ class HubSpotAccount:
         timeout_s: For one call, from connecting to the last octet.
     """
 
-    token: str
+    token: str = field(repr=False)
     base_url: str = "https://api.hubapi.com"
     api_version: str = "2026-03"
     calls_per_10s: int = 90
