@@ -348,6 +348,7 @@ async def test_tickets_are_listed_in_the_shape_of_the_contract(store: SqliteStor
         "priority": None,
         "merged_into": None,
         "related": None,
+        "trashed_at": None,
     }
     assert newest["customer"] is None
     assert await store.tickets_list(stage="対応中") == [newest]

@@ -174,8 +174,12 @@ class CrmMemory(Protocol):
         """Keep these (key -> body), in one commit."""
         ...
 
-    async def expire(self, kind: str, key_suffix: str = "") -> int:
-        """Answers whose key ends so are no longer fresh (they stay as last known); "" for all. How many."""
+    async def expire(self, kind: str, domain: str = "") -> int:
+        """Answers about a domain are no longer fresh (they stay as last known); "" for all of the kind. How many.
+
+        About ``acme.example`` (comparing form) are the key itself, and keys that end in ``@acme.example`` or
+        ``.acme.example``: its addresses, its subdomains and their addresses.
+        """
         ...
 
 
@@ -244,6 +248,7 @@ class DeskDone:
         moved_by_person_at: A person moved it there then.
         what, why: For ``changes``: ``desk.moved``, ``desk.move_dropped``, ``desk.move_refused``, ``desk.recorded`` ...
         moves, records: What of the work is done now.
+        who: Who did it, for ``changes``: ``desk:hubspot``; "" is the relay, or ``desk`` with `moved_by_person_at`.
     """
 
     work_id: int | None
@@ -254,6 +259,7 @@ class DeskDone:
     moved_by_person_at: datetime | None = None
     moves: bool = False
     records: bool = False
+    who: str = ""
 
 
 class DeskQueue(Protocol):
@@ -292,37 +298,51 @@ class DeskQueue(Protocol):
         """Prolong; False when any is no longer ours."""
         ...
 
-    async def desk_seen(self, tickets: Sequence[tuple[DeskTicket, datetime]], now: datetime) -> list[int]:
-        """Stages somebody changed at the desk, each with when: written to the mirror where no work is under way.
+    async def desk_seen(
+        self, tickets: Sequence[tuple[DeskTicket, datetime]], now: datetime, *, who: str = "desk"
+    ) -> list[int]:
+        """Stages somebody changed at the desk, each with when: written to the mirror where no move is waiting.
 
-        Returns the ticket numbers that moved. Unknown tickets, and those whose mirror agrees, change nothing.
+        One in our trash is there again, so it is out of the trash. Give it what was read by id; a list may lag.
+
+        Args:
+            who: For ``changes``: ``desk:hubspot``.
+
+        Returns the ticket numbers that moved or came back. Unknown tickets, and those whose mirror agrees, change
+        nothing; nor does a change older than the one we saw last.
         """
         ...
 
     async def desk_unlike(self, tickets: Sequence[DeskTicket]) -> list[str]:
-        """External ids whose mirror has another stage and no work is waiting: worth a closer look."""
+        """External ids worth a closer look: the mirror has another stage and no move is waiting, or is in the trash."""
         ...
 
-    async def desk_gone(self, external_id: str, now: datetime, *, keep_from: str = "") -> int | None:
-        """A ticket was deleted at the desk: its conversation goes into our trash.
+    async def desk_gone(self, external_id: str, now: datetime, *, keep_from: str = "", who: str = "desk") -> int | None:
+        """A ticket was deleted at the desk: its conversation goes into our trash, its lease is over.
 
         Args:
             keep_from: Queue id of the mail whose work found it out: that mail and later ones with waiting work make a
                 new ticket, which starts with the old one's customer, deal and owners, NEW, and names it as related.
+                "": from the first mail that still waits to move the ticket, if there is one: whoever notices first,
+                the mail's work or somebody who looks around, the same comes of it.
+            who: For ``changes``: ``desk:hubspot``.
 
         Returns the new ticket's number, None when there is none.
         """
         ...
 
-    async def desk_to_check(self, limit: int, before: datetime) -> list[str]:
+    async def desk_to_check(self, limit: int, before: datetime, *, now: datetime | None = None) -> list[str]:
         """External ids of living tickets (open, or closed within 30 days) not looked at since then, oldest first.
 
-        They count as looked at from now on.
+        They count as looked at from ``now`` on (None: by the clock).
         """
         ...
 
-    async def purge_trash(self, before: datetime) -> int:
-        """Delete tickets that lie in the trash since earlier than that, for good; how many."""
+    async def purge_trash(self, before: datetime, *, now: datetime | None = None) -> int:
+        """Delete tickets that lie in the trash since earlier than that, for good; how many.
+
+        At most 50 a call. Their mails stay, and ``changes`` tell of it with ``now`` (None: by the clock).
+        """
         ...
 
     async def hold_duty(self, name: str, lease: Lease, now: datetime) -> Mapping[str, Any] | None:

@@ -98,7 +98,7 @@ class Match:
         ticket: None: a new one, which names `related_ticket_id`.
         by: How it was found, None without a ticket.
         refused: Each other ticket once, with the code why: ``thread.not_on_ticket``, ``thread.closed_too_long``,
-            ``thread.not_open``, ``thread.anchor_only``, ``thread.forwarded_by_stranger``.
+            ``thread.not_open``, ``thread.anchor_only``, ``thread.forwarded_by_stranger``, ``thread.trashed``.
         reasons: ``thread.BY`` and ``thread.several`` of the ticket found, then one ``refused`` code each; values
             ``ticket`` (its label).
     """
@@ -200,6 +200,8 @@ def _match(found: Hit | None, others: Iterable[TicketView], refused: dict[int, t
 
 
 def _not_open(hit: Hit, now: datetime, reopen_within: timedelta) -> str:
+    if hit.ticket.is_trashed:
+        return "thread.trashed"
     if hit.ticket.stage is not Stage.CLOSED:
         return ""
     if hit.by in {HitBy.SUBJECT, HitBy.CUSTOMER}:

@@ -78,6 +78,7 @@ class TicketView:
         moved_by_person_at: When a person last moved it; None when nobody did.
         last_had_support_in_cc: The newest inbound mail had support in Cc (then 'Reply all' inherits it).
         stage_mail_at: When the mail was accepted that last decided the stage; None when none did.
+        is_trashed: Deleted at the outside desk; no mail joins it any more.
     """
 
     id: int
@@ -101,6 +102,7 @@ class TicketView:
     moved_by_person_at: datetime | None
     last_had_support_in_cc: bool = False
     stage_mail_at: datetime | None = None
+    is_trashed: bool = False
 
 
 class HitBy(StrEnum):

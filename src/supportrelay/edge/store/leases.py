@@ -3,6 +3,8 @@
 import sqlite3
 from collections.abc import Sequence
 
+from supportrelay.edge.store.crm_memory import free_duties
+
 __all__ = ["release", "renew", "take_back", "work_left"]
 
 _MESSAGES_OF = """
@@ -11,16 +13,21 @@ WHERE state IN ('accepted', 'waiting') AND state NOT IN ('delivered', 'filed') A
 _DELIVERIES_OF = """
 SELECT id FROM deliveries INDEXED BY deliveries_at_work
 WHERE state IN ('due', 'sending', 'deferred') AND holder >= ? AND holder < ?"""
+_DESK_TICKETS_OF = """
+SELECT ticket_id FROM desk_tickets INDEXED BY desk_tickets_at_work
+WHERE due_at IS NOT NULL AND holder >= ? AND holder < ?"""
 # One statement, so one snapshot: a copy that failed is its message's failover or Allmember's copy, never neither.
 _WORK_LEFT = """
-SELECT m.due + f.due, m.running, d.due, d.running FROM
+SELECT m.due + f.due, m.running, d.due, d.running, t.due, t.running FROM
 (SELECT coalesce(sum(holder IS NULL AND due_at <= ?1), 0) AS due, coalesce(sum(holder IS NOT NULL), 0) AS running
  FROM messages INDEXED BY messages_at_work
  WHERE state IN ('accepted', 'waiting') AND state NOT IN ('delivered', 'filed')) m,
 (SELECT count(*) AS due FROM messages INDEXED BY messages_at_work
  WHERE state = 'composed' AND state NOT IN ('delivered', 'filed') AND due_at = 0) f,
 (SELECT coalesce(sum(holder IS NULL AND due_at <= ?1), 0) AS due, coalesce(sum(holder IS NOT NULL), 0) AS running
- FROM deliveries INDEXED BY deliveries_at_work WHERE state IN ('due', 'sending', 'deferred')) d"""
+ FROM deliveries INDEXED BY deliveries_at_work WHERE state IN ('due', 'sending', 'deferred')) d,
+(SELECT coalesce(sum(holder IS NULL AND due_at <= ?1), 0) AS due, coalesce(sum(holder IS NOT NULL), 0) AS running
+ FROM desk_tickets INDEXED BY desk_tickets_at_work WHERE due_at IS NOT NULL) t"""
 # Another process may have committed what is due a moment after this one looked at the clock.
 _SOON_US = 1_000_000
 
@@ -66,14 +73,20 @@ def _free(connection: sqlite3.Connection, holders: tuple[str, str], now: int, *,
     connection.executemany(
         "UPDATE deliveries SET holder = NULL, due_at = ? WHERE id = ?", [(now, row[0]) for row in deliveries]
     )
-    return len(messages) + len(deliveries)
+    desk_tickets = connection.execute(_DESK_TICKETS_OF, holders).fetchall()
+    connection.executemany(
+        "UPDATE desk_tickets SET holder = NULL, due_at = ? WHERE ticket_id = ?", [(now, row[0]) for row in desk_tickets]
+    )
+    free_duties(connection, *holders)
+    return len(messages) + len(deliveries) + len(desk_tickets)
 
 
 def work_left(connection: sqlite3.Connection, now: int) -> dict[str, int]:
     """What is due or running: leased work runs; what is deferred into the future is neither. Empty when none is left.
 
-    Names: ``messages_due``, ``messages_running``, ``deliveries_due``, ``deliveries_running``; those that are not 0.
+    Names: ``messages_due``, ``messages_running``, ``deliveries_due``, ``deliveries_running``, ``desk_due``,
+    ``desk_running`` (tickets); those that are not 0.
     """
-    names = ("messages_due", "messages_running", "deliveries_due", "deliveries_running")
+    names = ("messages_due", "messages_running", "deliveries_due", "deliveries_running", "desk_due", "desk_running")
     counts = connection.execute(_WORK_LEFT, (now + _SOON_US,)).fetchone()
     return {name: count for name, count in zip(names, counts, strict=True) if count}

@@ -45,19 +45,19 @@ _BY_NUMBER = "SELECT 1, NULL, t.id, t.version, t.stage, t.merged_into FROM ticke
 _BY_SUBJECT = """
 SELECT 1, NULL, t.id, t.version, t.stage, t.merged_into FROM tickets t
 WHERE t.customer = ? AND t.customer <> '' AND t.stage IN ('NEW', 'WAITING', 'OTHER') AND t.subject_key = ?
-AND t.address = ? AND t.last_mail_at > ? ORDER BY t.id DESC LIMIT 8"""
+AND t.address = ? AND t.last_mail_at > ? AND t.trashed_at IS NULL ORDER BY t.id DESC LIMIT 8"""
 
 _BY_CUSTOMER = """
 SELECT 1, NULL, t.id, t.version, t.stage, t.merged_into FROM tickets t
 WHERE t.customer = ? AND t.customer <> '' AND t.stage IN ('NEW', 'WAITING', 'OTHER')
-AND t.address = ? ORDER BY t.id DESC LIMIT 8"""
+AND t.address = ? AND t.trashed_at IS NULL ORDER BY t.id DESC LIMIT 8"""
 
 _CONVERSATION_OF = "SELECT id FROM conversations WHERE ticket_id = ? ORDER BY subject_key = ? DESC, id DESC LIMIT 1"
 
 _VIEW = """
 SELECT id, version, stage, address, subject_key, customer, customer_domain, company_id, company_name, deal_id,
 deal_name, created_at, updated_at, closed_at, last_customer_mail_at, customer_message_ids, moved_by_person_at,
-last_had_support_in_cc FROM tickets WHERE id = ?"""
+last_had_support_in_cc, stage_mail_at, trashed_at FROM tickets WHERE id = ?"""
 
 
 # kind, conversation (None: any of the ticket), ticket, version, stage, merged_into
@@ -147,6 +147,8 @@ def ticket_view(connection: sqlite3.Connection, ticket_id: int, conversation_id:
         last_customer_message_ids=tuple(row[15].split("\n")) if row[15] else (),
         moved_by_person_at=_instant(row[16]),
         last_had_support_in_cc=bool(row[17]),
+        stage_mail_at=_instant(row[18]),
+        is_trashed=row[19] is not None,
     )
 
 

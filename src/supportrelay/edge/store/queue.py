@@ -10,6 +10,7 @@ from supportrelay.core.ports import NewDelivery
 from supportrelay.core.ticket import ticket_label
 from supportrelay.edge.store.changes import change_row, write_changes
 from supportrelay.edge.store.deliveries import update_message
+from supportrelay.edge.store.desk import due_now
 from supportrelay.edge.store.rows import address_key, clean_text, rfc3339, unpack_json
 from supportrelay.edge.store.settle import insert_deliveries
 from supportrelay.edge.store.tickets import change_json, remove_ticket
@@ -32,6 +33,12 @@ FROM deliveries WHERE message = ? ORDER BY id"""
 _CHANGES = """
 SELECT x.at, x.what, x.who, x.why, m.queue_id, x.ticket_id, x.delivery_id FROM changes x
 JOIN messages m ON m.seq = x.message WHERE x.message = ? ORDER BY x.id"""
+# Of the mail's ticket, and of those merged into it: their work stays theirs.
+_DESK_DUE_NOW = """
+UPDATE desk_tickets SET due_at = ?1 WHERE due_at > ?1 AND holder IS NULL AND ticket_id IN
+(SELECT c.ticket_id FROM messages m JOIN conversations c ON c.id = m.conversation_id WHERE m.seq = ?2
+ UNION SELECT t.id FROM messages m JOIN conversations c ON c.id = m.conversation_id
+ JOIN tickets t ON t.merged_into = c.ticket_id WHERE m.seq = ?2)"""
 _ENDS_OF_ATTEMPTS = {"delivery.delivered", "delivery.deferred", "delivery.failed", "delivery.held", "delivery.lost"}
 
 
@@ -91,13 +98,17 @@ def trace(connection: sqlite3.Connection, name: str) -> list[dict[str, Any]]:
 
 
 def retry(connection: sqlite3.Connection, name: str | None, who: str, now: int) -> dict[str, Any]:
-    """Everything deferred is due now; of a named message also what failed. ``{queue_id, count}``."""
+    """Everything deferred is due now, work for the outside desk too; of a named message also what failed.
+
+    ``{queue_id, count}``.
+    """
     if name is None:
         count = connection.execute(
             "UPDATE deliveries INDEXED BY deliveries_at_work SET due_at = ? "
             "WHERE state IN ('due', 'sending', 'deferred') AND state = 'deferred' AND due_at > ?",
             (now, now),
         ).rowcount
+        count += due_now(connection, now)
         write_changes(connection, [change_row(now, "queue.retried", who, {"count": count})])
         return {"queue_id": "", "count": count}
     seq, queue_id = _one(connection, name)
@@ -110,6 +121,7 @@ def retry(connection: sqlite3.Connection, name: str | None, who: str, now: int) 
         "UPDATE messages SET due_at = ? WHERE seq = ? AND state IN ('accepted', 'waiting') AND holder IS NULL",
         (now, seq),
     ).rowcount
+    count += connection.execute(_DESK_DUE_NOW, (now, seq)).rowcount
     if count:
         write_changes(connection, [change_row(now, "message.retried", who, {"count": count}, message=seq)])
         _update_if_decided(connection, seq)

@@ -6,6 +6,7 @@ from supportrelay.core.delivery import DeliveryState, MessageState
 from supportrelay.core.ports import BegunDelivery, NewDelivery, Settled, Settlement, TicketChange, TicketOpening
 from supportrelay.core.ticket import Stage
 from supportrelay.edge.store.changes import change_row, write_changes
+from supportrelay.edge.store.desk import add_mail_work
 from supportrelay.edge.store.lookup import KINDS, SEEN, find, target_of
 from supportrelay.edge.store.rows import address_key, clean_text, pack_json, to_microseconds
 
@@ -29,20 +30,21 @@ new_message_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _TICKET = """
 INSERT INTO tickets (stage, related_ticket_id, created_at, updated_at, closed_at, last_mail_at, last_customer_mail_at,
 last_had_support_in_cc, address, subject, subject_key, customer, customer_domain, company_id, company_name, deal_id,
-deal_name, owners, priority, customer_message_ids)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+deal_name, owners, priority, customer_message_ids, stage_mail_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _KNOWN_ID = """
 INSERT INTO known_ids (message_id, conversation_id, kind) VALUES (?, ?, ?)
 ON CONFLICT (message_id, conversation_id) DO UPDATE SET kind = excluded.kind WHERE kind < excluded.kind"""
 _JOINED = """
-SELECT stage, closed_at, last_customer_mail_at, last_had_support_in_cc, customer_message_ids FROM tickets
+SELECT stage, closed_at, last_customer_mail_at, last_had_support_in_cc, customer_message_ids, stage_mail_at FROM tickets
 WHERE id = ?"""
 _JOIN = """
 UPDATE tickets SET version = version + 1, updated_at = ?, last_mail_at = ?, stage = ?, closed_at = ?,
 last_customer_mail_at = ?, last_had_support_in_cc = ?, customer_message_ids = ?, owners = coalesce(?, owners),
 company_id = coalesce(?, company_id), company_name = coalesce(?, company_name), deal_id = coalesce(?, deal_id),
 deal_name = coalesce(?, deal_name), customer = coalesce(?, customer),
-customer_domain = coalesce(?, customer_domain), priority = coalesce(nullif(?, ''), priority) WHERE id = ?"""
+customer_domain = coalesce(?, customer_domain), priority = coalesce(nullif(?, ''), priority), stage_mail_at = ?
+WHERE id = ?"""
 
 _CONFLICT_LEASE = Settled(conflict="lease")
 _CONFLICT_CHANGED = Settled(conflict="changed")
@@ -74,6 +76,8 @@ def settle(connection: sqlite3.Connection, settlement: Settlement) -> Settled:
     _write_message(connection, s, seq, accepted_at, now, sent_at, conversation_id, first)
     begun = insert_deliveries(connection, seq, s.deliveries, now, s.lease.holder, to_microseconds(s.lease.until))
     _write_settled_changes(connection, s, seq, now, ticket_id, begun)
+    if s.desk is not None and ticket_id is not None and (s.opening is not None or s.change is not None):
+        add_mail_work(connection, ticket_id, s.desk, s.opening, message=seq, accepted_at=accepted_at, now=now)
     return Settled(ticket_id=ticket_id, conversation_id=conversation_id, deliveries=tuple(begun))
 
 
@@ -152,6 +156,7 @@ def _open_ticket(
             pack_json(o.owners),
             o.priority,
             _one_line(message_id) if s.is_inbound else "",
+            None if s.accepted_at is None else to_microseconds(s.accepted_at),
         ),
     )
     ticket_id = cursor.lastrowid
@@ -172,9 +177,13 @@ def _join_ticket(
     if target is None:
         return None, None
     ticket_id = target[0]
-    stage, closed_at, customer_mail_at, had_cc, known = connection.execute(_JOINED, (ticket_id,)).fetchone()
+    stage, closed_at, customer_mail_at, had_cc, known, stage_mail_at = connection.execute(
+        _JOINED, (ticket_id,)
+    ).fetchone()
     if c.stage is not None and c.stage != stage:
         stage, closed_at = c.stage, now if c.stage == Stage.CLOSED else None
+    if s.accepted_at is not None and (c.stage is not None or (s.desk is not None and s.desk.stage is not None)):
+        stage_mail_at = max(stage_mail_at or 0, to_microseconds(s.accepted_at))
     if s.is_inbound:
         if customer_mail_at is None or sent_at >= customer_mail_at:
             customer_mail_at, had_cc = sent_at, s.has_cc_support
@@ -199,6 +208,7 @@ def _join_ticket(
             None if c.customer is None else clean_text(c.customer),
             c.customer_domain,
             c.priority,
+            stage_mail_at,
             ticket_id,
         ),
     )

@@ -30,6 +30,7 @@ from supportrelay.core.ports import (
 from supportrelay.edge.store import deliveries as copies
 from supportrelay.edge.store import intake, leases, lookup
 from supportrelay.edge.store.contents import LARGEST_IN_DATABASE_OCTETS, ContentFiles
+from supportrelay.edge.store.crm_store import StoreCrm
 from supportrelay.edge.store.database import as_failure, connect, prepare
 from supportrelay.edge.store.rows import from_microseconds, to_microseconds
 from supportrelay.edge.store.settle import settle
@@ -54,8 +55,10 @@ def sqlite_path(url: str, base: Path | None = None) -> Path:
     return path if base is None or path.is_absolute() else base / path
 
 
-class SqliteStore(StoreViews):
-    """`core.ports.Store` on SQLite (WAL, synchronous=FULL, one sync for all commands that wait).
+class SqliteStore(StoreViews, StoreCrm):
+    """`core.ports.Store` and the store's part of `core.crm_ports` on SQLite.
+
+    WAL, synchronous=FULL, one sync for all commands that wait.
 
     Make it after a fork, once a process; commands belong to one event loop. Everything shared is in the file, so any
     number of processes may have it open.

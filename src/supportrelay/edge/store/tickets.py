@@ -6,16 +6,17 @@ from typing import Any
 from supportrelay.core.errors import InputError
 from supportrelay.core.ticket import Stage, ticket_label
 from supportrelay.edge.store.changes import change_row, write_changes
+from supportrelay.edge.store.desk import add_persons_move, desk_state
 from supportrelay.edge.store.directory import owners_of_deal
 from supportrelay.edge.store.rows import address_key, rfc3339, unpack_json
 
-__all__ = ["change_json", "merge", "move", "remove_ticket", "show", "ticket_number", "tickets_list"]
+__all__ = ["change_json", "merge", "move", "remove_ticket", "show", "take_apart", "ticket_number", "tickets_list"]
 
 _COLUMNS = """
 SELECT t.id, t.stage, t.subject, t.customer, t.company_id, t.company_name, t.deal_id, t.deal_name, t.owners, t.address,
 t.external_id, t.created_at, t.updated_at, t.closed_at, t.priority, t.merged_into, t.related_ticket_id, t.version,
 (SELECT count(*) FROM conversations c JOIN messages m ON m.conversation_id = c.id
- WHERE c.ticket_id = t.id AND m.first_arrival IS NULL)
+ WHERE c.ticket_id = t.id AND m.first_arrival IS NULL), t.trashed_at
 FROM tickets t"""
 _CHANGE = """
 SELECT x.at, x.what, x.who, x.why, m.queue_id, x.ticket_id, x.delivery_id, x.id FROM changes x
@@ -43,22 +44,33 @@ def ticket_number(text: str | int) -> int:
 
 
 def tickets_list(
-    connection: sqlite3.Connection, *, stage: str | None, customer: str | None, merged: bool, limit: int | None
+    connection: sqlite3.Connection,
+    *,
+    stage: str | None,
+    customer: str | None,
+    merged: bool,
+    limit: int | None,
+    trashed: bool = False,
 ) -> list[dict[str, Any]]:
-    """Tickets, the last changed first (DESIGN 8, without ``stage_label``); ``merged``: those merged away too."""
+    """Tickets, the last changed first (DESIGN 8, without ``stage_label``).
+
+    Args:
+        merged: Those merged away too. trashed: those in the trash too.
+    """
     most = -1 if limit is None else limit
     rows: list[Any] = []
     if customer is not None:
         sql = f"{_COLUMNS} WHERE t.customer = ? AND t.customer <> ''"
         sql += " AND t.stage = ?" if stage else ""
+        sql += "" if trashed else " AND t.trashed_at IS NULL"
         rows = connection.execute(sql, (address_key(customer), stage) if stage else (address_key(customer),)).fetchall()
         rows = [row for row in rows if merged or row[15] is None]
     else:
         # A stage at a time walks the index from its newest end.
         for one in (stage,) if stage else tuple(Stage):
-            sql = (
-                f"{_COLUMNS} WHERE t.stage = ? AND t.merged_into IS NULL ORDER BY t.updated_at DESC, t.id DESC LIMIT ?"
-            )
+            sql = f"{_COLUMNS} WHERE t.stage = ? AND t.merged_into IS NULL"
+            sql += "" if trashed else " AND t.trashed_at IS NULL"
+            sql += " ORDER BY t.updated_at DESC, t.id DESC LIMIT ?"
             rows += connection.execute(sql, (str(one), most)).fetchall()
         if merged:
             sql = f"{_COLUMNS} WHERE t.merged_into IS NOT NULL"
@@ -69,7 +81,10 @@ def tickets_list(
 
 
 def show(connection: sqlite3.Connection, ticket: str | int) -> dict[str, Any]:
-    """One ticket with ``conversations``, ``messages_list``, ``participants`` and ``history`` (changes, oldest first).
+    """One ticket with ``conversations``, ``messages_list``, ``participants``, ``history`` and ``desk``.
+
+    ``history`` is its changes, oldest first; ``desk`` is ``{external_id, waiting, error}`` of a ticket that lives at
+    an outside desk too, else None.
 
     Raises:
         InputError: No such ticket.
@@ -95,6 +110,7 @@ def show(connection: sqlite3.Connection, ticket: str | int) -> dict[str, Any]:
     ]
     sources = [one[0] for one in connection.execute("SELECT id FROM tickets WHERE merged_into = ?", (number,))]
     found["merged"] = [ticket_label(source) for source in sources]
+    found["desk"] = desk_state(connection, number)
     found["history"] = _history(connection, [number, *sources])
     return found
 
@@ -103,7 +119,7 @@ def move(connection: sqlite3.Connection, ticket: str | int, stage: Stage, who: s
     """A person moves a ticket; mail accepted before cannot move it back.
 
     Raises:
-        InputError: No such ticket, or merged into another one.
+        InputError: No such ticket, merged into another one, or in the trash.
     """
     number, before = _present(connection, ticket)
     connection.execute(
@@ -113,6 +129,7 @@ def move(connection: sqlite3.Connection, ticket: str | int, stage: Stage, who: s
     )
     why = {"from": before, "to": stage}
     write_changes(connection, [change_row(now, "ticket.moved", who, why, ticket_id=number)])
+    add_persons_move(connection, number, stage, now)
     return show(connection, number)
 
 
@@ -120,7 +137,7 @@ def merge(connection: sqlite3.Connection, source: str | int, target: str | int, 
     """Put the conversations of ``source`` under ``target``, where its later mail goes too; returns the target.
 
     Raises:
-        InputError: No such ticket, one is merged already, or both are the same.
+        InputError: No such ticket, one is merged already or in the trash, or both are the same.
     """
     from_, _ = _present(connection, source)
     into, _ = _present(connection, target)
@@ -139,6 +156,7 @@ def merge(connection: sqlite3.Connection, source: str | int, target: str | int, 
         "UPDATE tickets SET merged_into = ?, version = version + 1, updated_at = ? WHERE id = ? OR merged_into = ?",
         (into, now, from_, from_),
     )
+    add_persons_move(connection, from_, Stage.CLOSED, now)
     why = {"from": ticket_label(from_), "to": ticket_label(into)}
     write_changes(
         connection, [change_row(now, "ticket.merged", who, why, ticket_id=number) for number in (from_, into)]
@@ -149,18 +167,29 @@ def merge(connection: sqlite3.Connection, source: str | int, target: str | int, 
 def remove_ticket(connection: sqlite3.Connection, ticket: str | int) -> bool:
     """Delete a ticket that a probe made; its messages stay, without a ticket. False when there is none."""
     number = ticket_number(ticket)
+    connection.execute("UPDATE tickets SET merged_into = NULL WHERE merged_into = ?", (number,))
+    connection.execute("DELETE FROM changes WHERE ticket_id = ?", (number,))
+    return take_apart(connection, number)
+
+
+def take_apart(connection: sqlite3.Connection, number: int) -> bool:
+    """Delete a ticket; its messages stay, without a ticket, and what happened. False when there is none."""
     conversations = connection.execute("SELECT id FROM conversations WHERE ticket_id = ?", (number,)).fetchall()
     for sql in (
         "UPDATE messages SET conversation_id = NULL WHERE conversation_id = ?",
-        # Its primary key begins with the id of a mail; without an index of its own this scans, which probes can afford.
+        # Its primary key begins with the id of a mail; without an index of its own this scans, which probes and what
+        # lay in the trash can afford.
         "DELETE FROM known_ids WHERE conversation_id = ?",
         "DELETE FROM thread_roots WHERE conversation_id = ?",
         "DELETE FROM conversations WHERE id = ?",
     ):
         connection.executemany(sql, conversations)
-    connection.execute("UPDATE tickets SET merged_into = NULL WHERE merged_into = ?", (number,))
-    connection.execute("DELETE FROM participants WHERE ticket_id = ?", (number,))
-    connection.execute("DELETE FROM changes WHERE ticket_id = ?", (number,))
+    for sql in (
+        "DELETE FROM participants WHERE ticket_id = ?",
+        "DELETE FROM desk_work WHERE ticket_id = ?",
+        "DELETE FROM desk_tickets WHERE ticket_id = ?",
+    ):
+        connection.execute(sql, (number,))
     return connection.execute("DELETE FROM tickets WHERE id = ?", (number,)).rowcount > 0
 
 
@@ -178,13 +207,15 @@ def change_json(row: Any) -> dict[str, Any]:
 
 
 def _present(connection: sqlite3.Connection, ticket: str | int) -> tuple[int, str]:
-    """``(number, stage)`` of a ticket that was not merged away."""
+    """``(number, stage)`` of a ticket that was not merged away and is not in the trash."""
     number = ticket_number(ticket)
-    row = connection.execute("SELECT stage, merged_into FROM tickets WHERE id = ?", (number,)).fetchone()
+    row = connection.execute("SELECT stage, merged_into, trashed_at FROM tickets WHERE id = ?", (number,)).fetchone()
     if row is None:
         raise InputError(f"no ticket {ticket_label(number)}")
     if row[1] is not None:
         raise InputError(f"{ticket_label(number)} was merged into {ticket_label(row[1])}")
+    if row[2] is not None:
+        raise InputError(f"{ticket_label(number)} is in the trash: it was deleted at the desk")
     return number, str(row[0])
 
 
@@ -228,6 +259,7 @@ def _ticket(
         "priority": row[14] or None,
         "merged_into": None if row[15] is None else ticket_label(row[15]),
         "related": None if row[16] is None else ticket_label(row[16]),
+        "trashed_at": rfc3339(row[19]),
     }
 
 

@@ -111,11 +111,14 @@ class StoreViews:
         limit: int | None = None,
         *,
         merged: bool = False,
+        trashed: bool = False,
     ) -> list[dict[str, Any]]:
-        """Tickets, the last changed first; ``stage_label`` is the caller's to add."""
+        """Tickets, the last changed first; ``stage_label`` is the caller's to add. ``trashed``: those deleted too."""
         wanted = None if stage is None else str(_stage(stage))
         return await self._list(
-            lambda c: tickets.tickets_list(c, stage=wanted, customer=customer, merged=merged, limit=limit)
+            lambda c: tickets.tickets_list(
+                c, stage=wanted, customer=customer, merged=merged, trashed=trashed, limit=limit
+            )
         )
 
     async def ticket_show(self, ticket: str | int) -> dict[str, Any]:

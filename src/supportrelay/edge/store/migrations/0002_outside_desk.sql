@@ -7,7 +7,7 @@ CREATE INDEX tickets_in_trash ON tickets (trashed_at) WHERE trashed_at IS NOT NU
 -- due_at: when its work may be claimed, NULL without work; while `holder` has the lease, the end of that lease.
 CREATE TABLE desk_tickets (
   ticket_id        INTEGER PRIMARY KEY REFERENCES tickets (id),
-  external_id      TEXT UNIQUE,  -- the same as in tickets, where lists read it
+  external_id      TEXT,  -- the same as in tickets, where lists read it; two of ours share one that was merged there
   due_at           INTEGER,
   holder           TEXT,
   tries            INTEGER NOT NULL DEFAULT 0,
@@ -18,6 +18,7 @@ CREATE TABLE desk_tickets (
   last_error       TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX desk_tickets_at_work ON desk_tickets (due_at, holder) WHERE due_at IS NOT NULL;
+CREATE INDEX desk_tickets_by_external_id ON desk_tickets (external_id) WHERE external_id IS NOT NULL;
 CREATE INDEX desk_tickets_by_look ON desk_tickets (looked_at) WHERE external_id IS NOT NULL;
 
 -- What mail, or a person here, asks of the outside desk, in the order in which it was decided; done work is deleted,

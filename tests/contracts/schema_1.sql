@@ -1,0 +1,228 @@
+-- What supportrelay keeps. Times are microseconds since 1970 UTC; JSON is compact text; addresses in *_key columns and
+-- in participants, contacts and absences are in comparing form (core.mailbox). `migrations/` brings older files here.
+
+CREATE TABLE meta (
+  name  TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE migrations (
+  number     INTEGER PRIMARY KEY,
+  name       TEXT NOT NULL,
+  applied_at INTEGER NOT NULL
+);
+
+CREATE TABLE signing_keys (
+  id      INTEGER PRIMARY KEY,
+  secret  BLOB NOT NULL,
+  made_at INTEGER NOT NULL
+);
+
+-- One row for each mail we took custody of.
+-- due_at is when the present state wants attention, and by whom nobody else may take it before:
+--   accepted, waiting: when it may be claimed; while `holder` has the lease, the end of that lease
+--   composed:          since when nobody has got a copy (0: all copies failed); NULL once somebody has, Allmember was
+--                      asked, or the last refusal was our own fault
+--   other states:      NULL
+CREATE TABLE messages (
+  seq             INTEGER PRIMARY KEY,
+  queue_id        TEXT NOT NULL UNIQUE,
+  state           TEXT NOT NULL,
+  due_at          INTEGER,
+  holder          TEXT,
+  tries           INTEGER NOT NULL DEFAULT 0,
+  accepted_at     INTEGER NOT NULL,
+  first_wait_at   INTEGER,
+  failover_at     INTEGER,
+  conversation_id INTEGER,  -- no foreign keys: checking these two doubles the cost of settling the row
+  first_arrival   INTEGER,
+  size_octets     INTEGER NOT NULL,
+  is_smtputf8     INTEGER NOT NULL,
+  message_id      TEXT NOT NULL,
+  subject         TEXT NOT NULL,
+  reverse_path    TEXT NOT NULL,
+  forward_paths   TEXT NOT NULL,
+  peer            TEXT NOT NULL,
+  released_by     TEXT NOT NULL DEFAULT ''
+);
+-- Everything that is not finished; claims, the queue list and the search for unread mail all walk this one index.
+CREATE INDEX messages_at_work ON messages (state, due_at, holder) WHERE state NOT IN ('delivered', 'filed');
+CREATE INDEX messages_by_message_id ON messages (message_id) WHERE message_id <> '';
+CREATE INDEX messages_by_conversation ON messages (conversation_id) WHERE conversation_id IS NOT NULL;
+CREATE INDEX messages_by_first_arrival ON messages (first_arrival) WHERE first_arrival IS NOT NULL;
+
+-- The octets as received; large ones lie in `file`, a path below contents/.
+CREATE TABLE contents (
+  message INTEGER PRIMARY KEY REFERENCES messages (seq),
+  octets  BLOB,
+  file    TEXT
+);
+
+-- What was decided; apart from messages, whose rows are rewritten with every state.
+CREATE TABLE decisions (
+  message      INTEGER PRIMARY KEY REFERENCES messages (seq),
+  is_inbound   INTEGER NOT NULL,
+  sent_at      INTEGER NOT NULL,
+  direction    TEXT NOT NULL,
+  place        TEXT NOT NULL,
+  address_name TEXT NOT NULL,
+  customer     TEXT NOT NULL,
+  copy_plan    TEXT,
+  decision     TEXT NOT NULL
+);
+
+-- First arrival of each mail (core.duplicate).
+CREATE TABLE arrivals (
+  duplicate_key TEXT PRIMARY KEY,
+  message       INTEGER NOT NULL REFERENCES messages (seq)
+) WITHOUT ROWID;
+CREATE INDEX arrivals_by_message ON arrivals (message);
+
+-- One row for each copy, never deleted: ids stand in tokens and must not come again. `attempts` and `begun_at` are written before the attempt is made; how it ended stands in changes.
+-- due_at: when it may be claimed; while `holder` has the lease, the end of that lease.
+CREATE TABLE deliveries (
+  id             INTEGER PRIMARY KEY,
+  message        INTEGER NOT NULL REFERENCES messages (seq),
+  state          TEXT NOT NULL,
+  due_at         INTEGER,
+  holder         TEXT,
+  attempts       INTEGER NOT NULL,
+  begun_at       INTEGER,
+  kind           TEXT NOT NULL,
+  recipient      TEXT NOT NULL,
+  recipient_key  TEXT NOT NULL,
+  why            TEXT NOT NULL,
+  new_message_id TEXT NOT NULL,
+  last_reply     TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX deliveries_at_work ON deliveries (due_at, holder) WHERE state IN ('due', 'sending', 'deferred');
+CREATE INDEX deliveries_by_message ON deliveries (message);
+CREATE INDEX deliveries_by_new_message_id ON deliveries (new_message_id) WHERE new_message_id <> '';
+
+CREATE TABLE tickets (
+  id                     INTEGER PRIMARY KEY AUTOINCREMENT,
+  version                INTEGER NOT NULL DEFAULT 1,
+  stage                  TEXT NOT NULL,
+  merged_into            INTEGER REFERENCES tickets (id),
+  related_ticket_id      INTEGER,
+  created_at             INTEGER NOT NULL,
+  updated_at             INTEGER NOT NULL,
+  closed_at              INTEGER,
+  last_mail_at           INTEGER NOT NULL,
+  last_customer_mail_at  INTEGER,
+  moved_by_person_at     INTEGER,
+  last_had_support_in_cc INTEGER NOT NULL DEFAULT 0,
+  address                TEXT NOT NULL,
+  subject                TEXT NOT NULL,
+  subject_key            TEXT NOT NULL,
+  customer               TEXT NOT NULL,
+  customer_domain        TEXT NOT NULL,
+  company_id             TEXT NOT NULL,
+  company_name           TEXT NOT NULL,
+  deal_id                TEXT NOT NULL,
+  deal_name              TEXT NOT NULL,
+  owners                 TEXT NOT NULL,
+  priority               TEXT NOT NULL,
+  external_id            TEXT,
+  -- Message-IDs of the customer's mails, newest first, at most 50, one a line.
+  customer_message_ids   TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX tickets_by_customer ON tickets (customer, stage, subject_key) WHERE customer <> '';
+CREATE INDEX tickets_by_stage ON tickets (stage, updated_at) WHERE merged_into IS NULL;
+CREATE INDEX tickets_by_target ON tickets (merged_into) WHERE merged_into IS NOT NULL;
+
+-- What hangs together by its ids; a ticket that others were merged into has several.
+CREATE TABLE conversations (
+  id          INTEGER PRIMARY KEY,
+  ticket_id   INTEGER NOT NULL REFERENCES tickets (id),
+  subject_key TEXT NOT NULL
+);
+CREATE INDEX conversations_by_ticket ON conversations (ticket_id);
+
+-- Message-IDs that lead to a conversation. kind: 0 anchor (only named by others), 1 seen (a stored mail's own), 2 generated (ours).
+CREATE TABLE known_ids (
+  message_id      TEXT NOT NULL,
+  conversation_id INTEGER NOT NULL REFERENCES conversations (id),
+  kind            INTEGER NOT NULL,
+  PRIMARY KEY (message_id, conversation_id)
+) WITHOUT ROWID;
+
+-- Outlook's Thread-Index, first 22 octets.
+CREATE TABLE thread_roots (
+  root            BLOB NOT NULL,
+  conversation_id INTEGER NOT NULL REFERENCES conversations (id),
+  PRIMARY KEY (root, conversation_id)
+) WITHOUT ROWID;
+
+CREATE TABLE participants (
+  ticket_id INTEGER NOT NULL REFERENCES tickets (id),
+  address   TEXT NOT NULL,
+  PRIMARY KEY (ticket_id, address)
+) WITHOUT ROWID;
+
+-- What happened, to what, by whom, why. Trace, history, board and audit read this. No foreign keys: it outlives its subjects.
+CREATE TABLE changes (
+  id          INTEGER PRIMARY KEY,
+  at          INTEGER NOT NULL,
+  what        TEXT NOT NULL,
+  who         TEXT NOT NULL,
+  message     INTEGER,
+  ticket_id   INTEGER,
+  delivery_id INTEGER,
+  why         TEXT NOT NULL
+);
+CREATE INDEX changes_by_message ON changes (message) WHERE message IS NOT NULL;
+CREATE INDEX changes_by_ticket ON changes (ticket_id) WHERE ticket_id IS NOT NULL;
+
+-- The builtin CRM.
+CREATE TABLE companies (
+  id         INTEGER PRIMARY KEY AUTOINCREMENT,
+  name       TEXT NOT NULL,
+  name_key   TEXT NOT NULL,
+  created_at INTEGER NOT NULL
+);
+CREATE INDEX companies_by_name ON companies (name_key);
+
+CREATE TABLE company_domains (
+  domain     TEXT NOT NULL,
+  company_id INTEGER NOT NULL REFERENCES companies (id) ON DELETE CASCADE,
+  PRIMARY KEY (domain, company_id)
+) WITHOUT ROWID;
+CREATE INDEX company_domains_by_company ON company_domains (company_id);
+
+CREATE TABLE contacts (
+  address    TEXT PRIMARY KEY,
+  company_id INTEGER NOT NULL REFERENCES companies (id) ON DELETE CASCADE,
+  name       TEXT NOT NULL,
+  language   TEXT NOT NULL,
+  details    TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX contacts_by_company ON contacts (company_id);
+
+CREATE TABLE deals (
+  id         INTEGER PRIMARY KEY AUTOINCREMENT,
+  company_id INTEGER NOT NULL REFERENCES companies (id) ON DELETE CASCADE,
+  name       TEXT NOT NULL,
+  name_key   TEXT NOT NULL,
+  state      TEXT NOT NULL,
+  moved_at   INTEGER NOT NULL,
+  created_at INTEGER NOT NULL
+);
+CREATE INDEX deals_by_company ON deals (company_id);
+CREATE INDEX deals_by_name ON deals (name_key);
+
+CREATE TABLE deal_owners (
+  deal_id     INTEGER NOT NULL REFERENCES deals (id) ON DELETE CASCADE,
+  place       INTEGER NOT NULL CHECK (place BETWEEN 1 AND 4),
+  address     TEXT NOT NULL,
+  address_key TEXT NOT NULL,
+  PRIMARY KEY (deal_id, place)
+) WITHOUT ROWID;
+
+-- People who are away; until NULL means until told otherwise.
+CREATE TABLE absences (
+  address TEXT PRIMARY KEY,
+  until   INTEGER,
+  since   INTEGER NOT NULL,
+  who     TEXT NOT NULL
+) WITHOUT ROWID;
