@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from supportrelay.core.directory import Company, Deal, DirectoryAnswer, MatchedBy
 from supportrelay.core.mailbox import Mailbox
 from supportrelay.core.ports import Domains
+from supportrelay.edge.crm.candidates import domains_to_ask
 from supportrelay.edge.store import SqliteStore
 from supportrelay.edge.store import directory as rows
 
@@ -84,21 +85,10 @@ class BuiltinDirectory:
         if contact is not None:
             number, language = contact
             return (self._store.read(lambda c: rows.company(c, number)),), MatchedBy.CONTACT, language
-        for candidate in self._domains_to_ask(domain):
+        for candidate in domains_to_ask(domain, self._domains):
             companies = self._store.read(
                 lambda c, d=candidate: tuple(rows.company(c, n) for n in rows.companies_of_domain(c, d))  # type: ignore[misc]
             )
             if companies:
                 return companies, MatchedBy.DOMAIN if candidate == domain else MatchedBy.PARENT_DOMAIN, ""
         return (), MatchedBy.NOTHING, ""
-
-    def _domains_to_ask(self, domain: str) -> list[str]:
-        """The domain and its parents down to the registrable one; none of a provider, none of an address literal."""
-        registrable = self._domains.registrable(domain)
-        if domain.startswith("[") or self._domains.is_free_mail(domain) or self._domains.is_free_mail(registrable):
-            return []
-        asked = [domain]
-        while domain != registrable and "." in domain:
-            domain = domain.partition(".")[2]
-            asked.append(domain)
-        return asked if domain == registrable else asked[:1]

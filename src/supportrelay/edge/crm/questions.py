@@ -14,7 +14,7 @@ Q = TypeVar("Q")
 A = TypeVar("A")
 
 MOST_AT_ONCE = 100  # `core.crm_ports.DirectorySource`
-_ROUNDS = 4  # under way at once; what comes meanwhile is gathered and goes out together
+_ROUNDS = 2  # under way at once; what comes meanwhile is gathered and goes out together
 
 
 def as_down(exc: Exception, what: str) -> CrmDown:

@@ -277,10 +277,7 @@ class RememberingDirectory:
 
         Deals and owners are asked for anew as well. Returns how many customers that were.
         """
-        if domain:
-            customers = await self._customers.expire(f"@{domain}") + await self._customers.expire(f".{domain}")
-        else:
-            customers = await self._customers.expire()
+        customers = await self._customers.expire(domain)
         await self._deals.expire()
         await self._owners_shelf.expire()
         self._owners_look_at = self._now()
