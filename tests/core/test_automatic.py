@@ -88,6 +88,20 @@ def classify(
         pytest.param({"delivered-to": "support@reflectle.test"}, HUMAN, id="delivered-to-support"),
         pytest.param({"precedence": "auto_reply"}, AUTO_REPLY, id="precedence-auto_reply"),
         pytest.param({"x-precedence": "AutoReply"}, AUTO_REPLY, id="x-precedence-autoreply"),
+        pytest.param({"x-apple-action": "VACATION"}, OOO, id="icloud-absence"),
+        pytest.param({"x-apple-action": "MOVE"}, HUMAN, id="icloud-other-action"),
+        pytest.param(
+            {"mailing-list": "list x@groups.example", "precedence": "bulk", "list-unsubscribe": "<mailto:u@x>"},
+            LIST,
+            id="group-that-takes-posts",
+        ),
+        pytest.param(
+            {"list-id": "<1.campaign.example>", "list-unsubscribe": "<https://x>", "feedback-id": "1:2:x"},
+            NEWSLETTER,
+            id="campaign-without-precedence",
+        ),
+        pytest.param({"list-id": "<1.x.example>", "list-unsubscribe": "<https://x>"}, LIST, id="list-one-may-leave"),
+        pytest.param({"feedback-id": "1:2:x"}, HUMAN, id="sent-by-a-mailing-service"),
         pytest.param({"precedence": "bulk", "list-unsubscribe": "<mailto:u@x>"}, NEWSLETTER, id="newsletter"),
         pytest.param({"precedence": "JUNK", "feedback-id": "1:2:3"}, NEWSLETTER, id="junk-with-feedback-id"),
         pytest.param(
@@ -133,6 +147,7 @@ def test_the_header_tells_the_class(fields: dict[str, str], kind: AutomaticKind)
         pytest.param("bounces-17", ROBOT, id="bounces"),
         pytest.param("majordomo", ROBOT, id="majordomo"),
         pytest.param("ann", HUMAN, id="ann"),
+        pytest.param("post_master", ROBOT, id="post-master"),
         pytest.param("bouncer", HUMAN, id="bouncer"),
         pytest.param("casino-reply", HUMAN, id="casino-reply"),
         pytest.param("reply", HUMAN, id="reply"),
@@ -305,3 +320,28 @@ def test_hostile_values_are_read_in_linear_time() -> None:
     found = classify({"auto-submitted": "(" * 1_000_000, "precedence": ",(" * 500_000}, subject="自" * 1_000_000)
 
     assert found.kind is HUMAN
+
+
+@pytest.mark.parametrize(
+    ("written", "kind"),
+    [
+        pytest.param("MAILER-DAEMON", ROBOT, id="bare"),
+        pytest.param("MAILER DAEMON <>", ROBOT, id="empty-address"),
+        pytest.param('"Mail Delivery System" <MAILER-DAEMON>', ROBOT, id="named"),
+        pytest.param("<>", ROBOT, id="empty"),
+        pytest.param("Ann", HUMAN, id="a-person"),
+        pytest.param("Mailer-daemonic Ann", HUMAN, id="a-strange-person"),
+    ],
+)
+def test_a_from_without_an_address_may_be_a_robots(written: str, kind: AutomaticKind) -> None:
+    """Local programs write such; with a null reverse-path it is a report (RULES 3.2)."""
+    assert classify({"from": written}, sender="").kind == kind
+    assert classify({"from": written}, sender="", reverse_path="").kind == (HUMAN if kind == HUMAN else REPORT)
+
+
+def test_an_answer_by_a_mailing_service_is_a_persons() -> None:
+    """A help desk answers through one, with a way to unsubscribe below."""
+    fields = {"list-unsubscribe": "<https://x>", "feedback-id": "1:2:x"}
+
+    assert classify(fields, in_reply_to=("<1@x>",)).kind == HUMAN
+    assert classify(fields).kind == NEWSLETTER

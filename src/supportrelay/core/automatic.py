@@ -1,12 +1,16 @@
 """Was this mail written by a person? Header rules only; words in a subject never decide (RULES_OF_MAIL 2B).
 
-The table `_TABLE` is read from the top and the first row that says something wins. Four of its rows differ from
+The table `_TABLE` is read from the top and the first row that says something wins. Some of its rows differ from
 RULES 2B, each for a reason:
 
 * Exchange's absence notices say ``auto-generated``, so their own mark is asked before Auto-Submitted; else a holiday
   notice would count as the answer of another help desk and open the ticket again.
 * A calendar answer that calls itself ``auto-generated`` is still a calendar answer.
-* Old mailing lists send ``Precedence: bulk``; where one may post (List-Post) it is a list, not a newsletter.
+* Old mailing lists send ``Precedence: bulk``; where one may post (List-Post, Mailing-List) it is a list, no newsletter.
+* Mailing services send no Precedence any more, but a List-Id for each campaign. Feedback-ID (made for them) with
+  List-Unsubscribe, on a mail that answers nothing, is a newsletter.
+* iCloud marks absence notices with a field of its own and nothing else.
+* From without any address is a robot's when it is empty or says MAILER-DAEMON; local programs write that.
 * ``multipart/report`` of a kind we do not know is a notice (RULES 3.3), not a report.
 """
 
@@ -189,6 +193,8 @@ def _by_null_reverse_path(mail: _Signs) -> _Said:
         return "x-failed-recipients", mail.facts.first("x-failed-recipients")
     if mail.facts.from_ and mail.facts.from_[0].local.lower() in _REPORTERS:
         return "from", mail.facts.from_[0].key
+    if said := _nameless_reporter(mail.facts):
+        return "from", said
     subject = mail.facts.subject[:200].lower()
     if any(words in subject for words in _BOUNCE_SUBJECTS):
         return "subject", mail.facts.subject
@@ -206,6 +212,11 @@ def _by_exchange_absence(mail: _Signs) -> _Said:
     if mail.has("x-ms-exchange-inbox-rules-loop") and mail.suppress & _SUPPRESS_ABSENCE:
         return "x-ms-exchange-inbox-rules-loop", mail.facts.first("x-ms-exchange-inbox-rules-loop")
     return None
+
+
+def _by_apple_absence(mail: _Signs) -> _Said:
+    said = mail.facts.first("x-apple-action")
+    return ("x-apple-action", said) if _token(said) == "vacation" else None
 
 
 def _by_vacation(mail: _Signs) -> _Said:
@@ -286,7 +297,10 @@ _BULK = frozenset({"bulk", "junk"})
 
 def _by_newsletter(mail: _Signs) -> _Said:
     """Bulk mail that one can only leave. A list that takes posts (List-Post) sends what people wrote, bulk or not."""
-    if not mail.precedence & _BULK or _token(mail.facts.first("list-post")) not in {"", "no"}:
+    if _token(mail.facts.first("list-post")) not in {"", "no"} or mail.has("mailing-list"):
+        return None
+    has_both = mail.has("list-unsubscribe") and mail.has("feedback-id")
+    if not mail.precedence & _BULK and (not has_both or mail.facts.in_reply_to or mail.facts.references):
         return None
     for name in ("list-unsubscribe", "feedback-id"):
         if mail.has(name):
@@ -295,7 +309,7 @@ def _by_newsletter(mail: _Signs) -> _Said:
 
 
 def _by_list(mail: _Signs) -> _Said:
-    for name in ("list-id", "list-post"):
+    for name in ("list-id", "list-post", "mailing-list"):
         if mail.has(name):
             return name, mail.facts.first(name)
     return ("precedence", "list") if "list" in mail.precedence else None
@@ -304,7 +318,7 @@ def _by_list(mail: _Signs) -> _Said:
 # At the start of the local part, or (the no-reply words) at its end: ``drive-shares-noreply``. What follows must not be
 # a letter, so that ``bouncer`` and ``noreplyless`` remain people.
 _ROBOT_LOCAL = re.compile(
-    r"^(?:mailer-daemon|postmaster|mdaemon|listserv|majordomo|bounces?)(?![a-z])"
+    r"^(?:mailer-daemon|post[-_.]?master|mdaemon|listserv|majordomo|bounces?)(?![a-z])"
     r"|(?:^|[-_.+])(?:no[-_.]?reply|do[-_.]?not[-_.]?reply)(?![a-z])"
 )
 
@@ -312,15 +326,30 @@ _ROBOT_LOCAL = re.compile(
 def _by_robot_sender(mail: _Signs) -> _Said:
     facts = mail.facts
     sender = facts.from_[0] if facts.from_ else facts.sender
-    if sender is not None and _ROBOT_LOCAL.search(sender.local[:256].lower()):
-        return "from", sender.key
-    return None
+    if sender is None:
+        said = _nameless_reporter(facts)
+        return ("from", said) if said else None
+    return ("from", sender.key) if _ROBOT_LOCAL.search(sender.local[:256].lower()) else None
+
+
+_NAMELESS = re.compile(
+    r"\W{0,5}(?:mailer[-_ ]daemon|postmaster|mail deliver(?:y|) (?:sub)?system)\b|\s*<?\s*>?\s*$", re.IGNORECASE
+)
+
+
+def _nameless_reporter(facts: Facts) -> str:
+    """What a From without any address says when it is empty or names the mail system, "" otherwise."""
+    for value in facts.fields.get("from", ()):
+        if not facts.from_ and _NAMELESS.match(value[:200]):
+            return value.strip() or "<>"
+    return ""
 
 
 _TABLE: tuple[tuple[AutomaticKind, Callable[[_Signs], _Said]], ...] = (
     (AutomaticKind.REPORT, _by_report_structure),
     (AutomaticKind.REPORT, _by_null_reverse_path),
     (AutomaticKind.OOO, _by_exchange_absence),
+    (AutomaticKind.OOO, _by_apple_absence),
     (AutomaticKind.OOO, _by_vacation),
     (AutomaticKind.OOO, _by_absence_subject),
     (AutomaticKind.AUTO_REPLY, _by_auto_replied),
