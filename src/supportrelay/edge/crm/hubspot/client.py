@@ -115,7 +115,6 @@ class HubSpotClient:
         self, account: HubSpotAccount, gate: Gate, *, now: Callable[[], datetime], name: str = "hubspot"
     ) -> None:
         hide(account.token)
-        self._token = account.token
         self._wire = Wire(account)
         self._turns = Turns(account, gate, now=now, name=name)
         self._gate = gate
@@ -230,7 +229,7 @@ class HubSpotClient:
         if fault is None and body is not None:
             await self._succeeded(call)
             return Answer(reply.status, body, limits)
-        words = told(complaint, reply.octets, secret=self._token)
+        words = told(complaint, reply.octets)
         if fault is Fault.TOKEN_REFUSED:
             unread = "token refused (401)"
         words = ": ".join(filter(None, [unread if fault in {None, Fault.GARBAGE, Fault.TOKEN_REFUSED} else "", words]))
@@ -248,7 +247,7 @@ class HubSpotClient:
         cause = f"{call.shown}: {reply.status} {words}".rstrip()
         if fault is Fault.REFUSED:
             self.faults[fault] += 1
-            category = printable(complaint.category.replace(self._token, "***"), 80)
+            category = printable(complaint.category, 80)
             return CrmRefusal(cause, status=reply.status, category=category)
         self._tell(call, fault, reply.status, cause, complaint)
         retry_at, closed = self._silence(call, reply, fault, complaint)
@@ -350,7 +349,7 @@ class HubSpotClient:
 def _limits(headers: Mapping[str, str]) -> dict[str, int]:
     prefix = "x-hubspot-ratelimit-"
     return {
-        name.lower().removeprefix(prefix): int(value)
+        name.removeprefix(prefix): int(value)
         for name, value in headers.items()
-        if name.lower().startswith(prefix) and value.isascii() and value.isdigit() and len(value) < 16  # noqa: PLR2004
+        if name.startswith(prefix) and value.isascii() and value.isdigit() and len(value) < 16  # noqa: PLR2004
     }

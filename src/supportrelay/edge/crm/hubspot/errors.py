@@ -120,22 +120,21 @@ def fault_of(status: int, complaint: Complaint) -> Fault | None:
     return Fault.UNKNOWN
 
 
-def told(complaint: Complaint, raw: bytes, *, secret: str) -> str:
+def told(complaint: Complaint, raw: bytes) -> str:
     """The complaint in one printable line of at most 500 characters; the correlation id is always in it.
 
     Args:
         raw: The body, for one that is not in HubSpot's form: its first 200 printable characters.
-        secret: Never shown, wherever it stands.
     """
     if complaint.is_hubspots:
         words = [complaint.category, complaint.message, *complaint.details]
         scopes = f"scopes needed: {', '.join(complaint.scopes)}" if complaint.scopes else ""
         shown = "; ".join(word for word in [scopes, *words] if word)
     else:
-        shown = printable(raw[:4096].decode("utf-8", "replace").replace(secret, "***"), 200)
-    ending = printable(complaint.correlation_id.replace(secret, "***"), 80)
+        shown = printable(raw[:4096].decode("utf-8", "replace"), 200)
+    ending = printable(complaint.correlation_id, 80)
     ending = f" (correlationId {ending})" if ending else ""
-    return printable(shown.replace(secret, "***"), LONGEST_CAUSE - len(ending)) + ending
+    return printable(shown, LONGEST_CAUSE - len(ending)) + ending
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> datetime | None:

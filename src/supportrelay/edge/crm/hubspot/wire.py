@@ -25,10 +25,10 @@ __all__ = ["NoReply", "Reply", "Wire", "check_base_url", "check_token"]
 
 @value_class
 class Reply:
-    """Status, headers and octets as they came."""
+    """Status, headers (names in lower case) and octets as they came, except for our token, should they repeat it."""
 
     status: int
-    headers: httpx.Headers
+    headers: Mapping[str, str]
     octets: bytes
 
 
@@ -74,7 +74,7 @@ class Wire:
             nonlocal is_fresh
             is_fresh = is_fresh or event == "connection.connect_tcp.started"
 
-        headers = {} if content is None else {"Content-Type": "application/json"}
+        sent = {} if content is None else {"Content-Type": "application/json"}
         try:
             async with (
                 asyncio.timeout(self._account.timeout_s),
@@ -83,19 +83,24 @@ class Wire:
                     self._account.base_url + path,
                     content=content,
                     params=query or None,
-                    headers=headers,
+                    headers=sent,
                     extensions={"trace": trace},
                 ) as response,
             ):
                 status = response.status_code
-                return Reply(status, response.headers, await read_body(response))
+                headers = {name.lower(): self._silent(value) for name, value in response.headers.items()}
+                octets = (await read_body(response)).replace(self._account.token.encode(), b"***")
+                return Reply(status, headers, octets)
         except TimeoutError:
             return NoReply(f"no answer within {self._account.timeout_s:g} s", Fault.UNAVAILABLE, status)
         except GarbageAnswer as exc:
             return NoReply(str(exc), Fault.GARBAGE, status)
         except (httpx.HTTPError, httpx.StreamError, OSError) as exc:
-            cause = f"{type(exc).__name__}: {exc}".replace(self._account.token, "***")
+            cause = self._silent(f"{type(exc).__name__}: {exc}")
             return NoReply(printable(cause, 200), Fault.UNAVAILABLE, status, was_kept=not is_fresh and not status)
+
+    def _silent(self, text: str) -> str:
+        return text.replace(self._account.token, "***")
 
 
 def _connections(account: HubSpotAccount) -> httpx.AsyncClient:
