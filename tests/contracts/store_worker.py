@@ -2,6 +2,7 @@
 
 accept N          accept N messages one after the other; prints each queue id once it is committed
 settle NAME ROOT  accept and settle a mail of the thread ROOT; prints the number of its ticket
+enter N           book N calls at one instant, ten at a time; prints when each may be made, in microseconds from then
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from contracts.store_samples import a_mail, an_opening_settlement
+from contracts.store_samples import T0, a_mail, an_opening_settlement
 from supportrelay.core.ports import KnownId, Lease, WhereFrom
 from supportrelay.edge.store import SqliteStore
 
@@ -42,6 +43,18 @@ async def settle(store: SqliteStore, name: str, root: str) -> int:
         assert settled.conflict == "changed"
 
 
+async def enter(store: SqliteStore, count: int) -> None:
+    for _ in range(count // 10):
+        booked = await asyncio.gather(
+            *(
+                store.enter("hubspot", every_us=1_000_000, burst=3, daily=None, now=T0, most_wait_us=10**9)
+                for _ in range(10)
+            )
+        )
+        for at in booked:
+            print(round((at - T0).total_seconds() * 1_000_000), flush=True)
+
+
 async def main(path: str, name: str) -> None:
     store = SqliteStore(Path(path))
     print("ready", flush=True)
@@ -49,6 +62,8 @@ async def main(path: str, name: str) -> None:
     while words := (await loop.run_in_executor(None, sys.stdin.readline)).split():
         if words[0] == "accept":
             await accept(store, name, int(words[1]))
+        elif words[0] == "enter":
+            await enter(store, int(words[1]))
         else:
             print(await settle(store, name, words[1]), flush=True)
     await store.aclose()

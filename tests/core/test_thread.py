@@ -223,6 +223,13 @@ def test_a_customer_without_company_makes_no_company_of_others() -> None:
             {"stage": Stage.CLOSED, "closed_at": NOW}, HitBy.CUSTOMER, "thread.not_open", id="customer-joins-open-ones"
         ),
         pytest.param({}, HitBy.SUBJECT, "", id="subject-of-an-open-one"),
+        pytest.param({"is_trashed": True}, HitBy.TOKEN, "thread.trashed", id="deleted-at-the-desk"),
+        pytest.param(
+            {"is_trashed": True, "stage": Stage.CLOSED, "closed_at": NOW},
+            HitBy.IN_REPLY_TO,
+            "thread.trashed",
+            id="deleted-when-it-was-closed",
+        ),
     ],
 )
 def test_a_ticket_must_be_open_or_closed_lately(changes: dict[str, object], by: HitBy, code: str) -> None:

@@ -1,6 +1,7 @@
 """What is SQLite's own: the file, its schema, a locked and a full one, checkpoints."""
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -101,6 +102,30 @@ async def test_a_failing_migration_changes_nothing(store: SqliteStore, monkeypat
     with pytest.raises(StoreError):
         SqliteStore(store.path)
     assert store.read(lambda c: c.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'later'").fetchone()) == (0,)
+
+
+def test_a_store_of_the_first_release_becomes_one_of_this_one(tmp_path: Path) -> None:
+    """Table by table, column by column, index by index; what ALTER appends differs in spaces and comments only."""
+    older, newer = tmp_path / "older.db", tmp_path / "newer.db"
+    connection = sqlite3.connect(older)
+    connection.executescript((Path(__file__).parents[1] / "contracts" / "schema_1.sql").read_text("utf-8"))
+    connection.execute("INSERT INTO meta (name, value) VALUES ('instance_id', 'abc')")
+    connection.execute(f"PRAGMA application_id = {database._APPLICATION_ID}")
+    connection.execute("PRAGMA user_version = 1")
+    connection.commit()
+    connection.close()
+
+    for path in (older, newer):
+        database.prepare(path, create=True)
+
+    assert shape_of(older) == shape_of(newer)
+
+
+def shape_of(path: Path) -> dict[str, str]:
+    connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
+    connection.close()
+    return {name: re.sub(r"\s+", "", re.sub(r"--.*", "", sql)) for name, sql in rows}
 
 
 async def test_a_locked_database_is_waited_for(store: SqliteStore) -> None:
@@ -301,10 +326,45 @@ async def run_everything(store: SqliteStore) -> None:
     await store.release("here:1:a", after(6))
     await store.take_back("here", after(6))
     await store.nobody_got(after(100), 10)
+    await run_the_desk(store)
     await store.delivery(1)
     await store.delivery_of_copy("<q1@acme.example>", "mori@relay.test")
     await store.absent_until(after(0))
     await store.content("q1")
+
+
+async def run_the_desk(store: SqliteStore) -> None:
+    from contracts.store_samples import number_of
+    from supportrelay.core.crm_ports import DeskDone
+    from supportrelay.core.outside import DeskTicket
+    from supportrelay.core.ports import DeskOrder
+    from supportrelay.core.ticket import Stage
+
+    lease = a_lease()
+    settlement = an_opening_settlement("q4", accepted_at=after(6), desk=DeskOrder(Stage.NEW, records=True))
+    number = number_of(await accept_and_settle(store, settlement))
+    ((work,),) = [claimed.work for claimed in await store.claim_desk(after(7), lease, 10)]
+    made = DeskTicket("901", Stage.NEW, "1", after(7))
+    await store.desk_opened(number, made, lease, after(7))
+    await store.renew_desk([number], lease)
+    await store.desk_done(number, DeskDone(work.id, "desk.moved", {}, seen=made, moves=True), lease, after(7))
+    await store.desk_end(number, lease, after(7), due_at=after(99), error="503")
+    await store.desk_due_now(after(8))
+    await store.ticket_move(number, "CLOSED", "person:kim", after(8))
+    closed = DeskTicket("901", Stage.WAITING, "2", after(9))
+    await store.desk_unlike([closed])
+    await store.desk_seen([(closed, after(9))], after(9))
+    await store.desk_to_check(10, after(100), now=after(100))
+    await store.work_left(after(9))
+    await store.queue_retry("q4", "person:kim", after(9))
+    await store.enter("hubspot", every_us=1, burst=1, daily=9, now=after(9), most_wait_us=9)
+    await store.close("hubspot", after(10), "503")
+    await store.reopen("hubspot")
+    await store.remember("customer", {"ann@acme.example": {}}, after(9), after(99))
+    store.recall("customer", "ann@acme.example")
+    await store.hold_duty("watch", lease, after(9))
+    await store.note_duty("watch", lease, {"since": 1})
+    await store.purge_trash(after(100))
 
 
 @pytest.mark.parametrize(

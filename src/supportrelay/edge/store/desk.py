@@ -44,8 +44,8 @@ INSERT INTO desk_tickets (ticket_id, due_at) SELECT id, ?2 FROM tickets WHERE id
 ON CONFLICT (ticket_id) DO UPDATE SET due_at = coalesce(due_at, excluded.due_at),
 looked_at = min(looked_at, excluded.due_at)"""
 _DUE_NOW = """
-UPDATE desk_tickets SET due_at = CASE WHEN holder IS NULL THEN ?2 ELSE due_at END, looked_at = min(looked_at, ?2)
-WHERE ticket_id = ?1"""
+UPDATE desk_tickets SET due_at = CASE WHEN holder IS NULL THEN min(coalesce(due_at, ?2), ?2) ELSE due_at END,
+looked_at = min(looked_at, ?2) WHERE ticket_id = ?1"""
 _ADD_WORK = """
 INSERT INTO desk_work (ticket_id, message, at, stage, by_person, moves, records) VALUES (?, ?, ?, ?, ?, ?, ?)"""
 _HAS_DUE = """
@@ -56,8 +56,9 @@ t.customer, t.company_id, t.deal_id, t.owners, t.priority, t.address, t.trashed_
 FROM desk_tickets d INDEXED BY desk_tickets_at_work JOIN tickets t ON t.id = d.ticket_id
 WHERE d.due_at IS NOT NULL AND d.due_at <= ? ORDER BY d.due_at, d.ticket_id LIMIT ?"""
 _WORK = """
-SELECT w.id, coalesce(m.queue_id, ''), w.at, w.stage, w.by_person, w.records, w.moves, w.began_at FROM desk_work w
-LEFT JOIN messages m ON m.seq = w.message WHERE w.ticket_id = ? ORDER BY w.id LIMIT ?"""
+SELECT w.id, coalesce(m.queue_id, ''), w.at, w.stage, w.by_person, w.records, w.moves, w.began_at,
+coalesce(x.direction, '') FROM desk_work w LEFT JOIN messages m ON m.seq = w.message
+LEFT JOIN decisions x ON x.message = w.message WHERE w.ticket_id = ? ORDER BY w.id LIMIT ?"""
 _BEGIN = "UPDATE desk_work SET began_at = ? WHERE id = ? AND began_at IS NULL"
 _TAKE = """
 UPDATE desk_tickets SET holder = ?, due_at = ?, opening_began_at = CASE WHEN external_id IS NULL
@@ -173,6 +174,7 @@ def _claimed(instance: str, row: Any, work: Sequence[Any]) -> ClaimedDeskTicket:
                 records=bool(one[5]),
                 moves=bool(one[6]),
                 is_repeat=one[7] is not None,
+                direction=one[8],
             )
             for one in work
         ),
