@@ -516,3 +516,18 @@ def test_the_boundary_is_in_no_way_the_mails_and_always_the_same() -> None:
     assert put_banner(original, ENGLISH)[0] == first
     again, _, _ = put_banner(first.replace(b"multipart/mixed", b"multipart/signed"), ENGLISH)
     assert email.message_from_bytes(again).get_boundary() != boundary
+
+
+def test_what_a_list_wrote_below_base64_stays_there() -> None:
+    """Lists append their footer to the octets; readers show it or not, but it was sent."""
+    footer = b"\r\n\r\n______\r\nteam mailing list\r\nteam@lists.example\r\n"
+    octets = HEADER + text_part("plain", "Zażółć", "utf-8", "base64") + footer
+
+    copy, how, _ = put_banner(octets, JAPANESE)
+
+    assert how == "edited"
+    assert copy.endswith(footer)
+    assert copy.count(b"team mailing list") == 1
+    text = email.message_from_bytes(copy.removesuffix(footer)).get_payload(decode=True)
+    assert isinstance(text, bytes)
+    assert text.decode("utf-8").endswith("Zażółć")

@@ -148,6 +148,8 @@ def test_an_offset_in_text_is_found_in_its_quoted_printable(octets: bytes, offse
         pytest.param(b"A: b\r\nno field\r\n", b"A: b\r\n\r\nno field\r\n", id="no-blank-line"),
         pytest.param(b"", b"\r\n", id="nothing"),
         pytest.param(b"\r\nbody\r\n", b"\r\nbody\r\n", id="no-header"),
+        pytest.param(b"Hello there\r\n\r\nbye\r\n", b"\r\nHello there\r\n\r\nbye\r\n", id="no-field-at-all"),
+        pytest.param(b"\xef\xbb\xbfA: b\r\n\r\nc\r\n", b"A: b\r\n\r\nc\r\n", id="byte-order-mark"),
     ],
 )
 def test_line_ends_are_made_what_smtp_wants(received: bytes, normal: bytes) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supportrelay.core.headers import field_value, fold_field, split_headers
+from supportrelay.core.headers import field_value, fold_field, split_headers, without_mark
 
 
 def _value(raw: bytes) -> str:
@@ -132,3 +132,23 @@ def test_hostile_headers_take_linear_time(octets: bytes) -> None:
         field_value(field)
 
     assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        pytest.param(b"Hello, this is no header.\r\nNor is this.\r\n\r\nBye.\r\n", id="paragraphs"),
+        pytest.param(b"Hello\r\n", id="one line"),
+        pytest.param(b"From ann@x Mon Mar 2\r\nHello, Ann\r\n\r\nBye.\r\n", id="after an mbox line"),
+    ],
+)
+def test_a_text_without_any_field_has_no_header(octets: bytes) -> None:
+    """Its first paragraph would vanish in a header that nobody looks at."""
+    block = split_headers(octets)
+
+    assert (block.fields, block.end, block.is_closed) == ((), 0, False)
+
+
+def test_a_byte_order_mark_before_the_first_field_is_none_of_it() -> None:
+    assert without_mark(b"\xef\xbb\xbfFrom: a@x\r\n\r\n") == b"From: a@x\r\n\r\n"
+    assert without_mark(b"\xef\xbb\xbf no field\r\n") == b"\xef\xbb\xbf no field\r\n"

@@ -363,3 +363,16 @@ def test_hostile_bodies_take_linear_time(body: str, kind: str) -> None:
     html_to_text(body)
 
     assert time.process_time() - began < 1.5
+
+
+def test_a_byte_order_mark_does_not_hide_the_first_field() -> None:
+    facts = read_facts(b"\xef\xbb\xbfFrom: ann@acme.example\r\nSubject: x\r\n\r\nHello\r\n")
+
+    assert [mailbox.key for mailbox in facts.from_] == ["ann@acme.example"]
+    assert facts.fields["from"] == ("ann@acme.example",)
+
+
+def test_a_text_without_a_header_is_read_whole() -> None:
+    facts = read_facts(b"Hello, no header here.\r\n\r\nBye.\r\n")
+
+    assert facts.body_text == "Hello, no header here.\n\nBye.\n"

@@ -6,7 +6,16 @@ from typing import NamedTuple
 from supportrelay.core.charset import decode_text
 from supportrelay.core.encoded_word import decode_words, encode_words, one_line
 
-__all__ = ["HeaderBlock", "HeaderField", "field_value", "fold_field", "raw_value", "split_headers"]
+__all__ = [
+    "HeaderBlock",
+    "HeaderField",
+    "begins_with_field",
+    "field_value",
+    "fold_field",
+    "raw_value",
+    "split_headers",
+    "without_mark",
+]
 
 
 class HeaderField(NamedTuple):
@@ -68,7 +77,8 @@ def split_headers(octets: bytes, start: int = 0, stop: int | None = None) -> Hea
 
     Lines end with CRLF or LF; a lone CR is an ordinary octet. An mbox line ("From ") and other garbage become fields
     without a name. Where the blank line is missing, the header ends before the first line that is no field, and before
-    a line that looks like a boundary in any case. Never raises; linear.
+    a line that looks like a boundary in any case. A text whose first lines are no fields at all has no header: its
+    first paragraph is not thrown into one. Never raises; linear.
     """
     stop = len(octets) if stop is None else stop
     if octets.startswith(b"\n", start, stop):
@@ -82,10 +92,32 @@ def split_headers(octets: bytes, start: int = 0, stop: int | None = None) -> Hea
     for raw in _RAW_FIELD.findall(octets, start, fields_end):
         name = _USUAL_NAMES.get(raw[: raw.find(b":")]) or _field_name(raw)
         if not name and at > start and (not blank or raw.startswith(b"--")):
-            return HeaderBlock(tuple(fields), at, is_closed=False)
+            end, blank = at, None
+            break
         fields.append(_new_tuple(HeaderField, (name, raw, at)))
         at += len(raw)
+    if fields and not fields[0].name and _has_no_field(fields):  # one look for all mail that begins as it should
+        return HeaderBlock((), start, is_closed=False)
     return HeaderBlock(tuple(fields), end, is_closed=bool(blank))
+
+
+_MARK = b"\xef\xbb\xbf"
+
+
+def without_mark(octets: bytes) -> bytes:
+    """The message without a byte order mark before its first field; editors of UTF-8 leave them there."""
+    return octets[len(_MARK) :] if octets.startswith(_MARK) and _NAME.match(octets, len(_MARK)) else octets
+
+
+def begins_with_field(octets: bytes) -> bool:
+    """The first line is a header field, as in nearly every message."""
+    return octets[: octets.find(b":")] in _USUAL_NAMES or _NAME.match(octets) is not None
+
+
+def _has_no_field(fields: list[HeaderField]) -> bool:
+    """Nothing but words, and an mbox line at most."""
+    words = [field for field in fields if not field.raw.startswith((b"From ", b">From ")) and field.raw.strip()]
+    return bool(words) and not any(field.name for field in words)
 
 
 def _field_name(raw: bytes) -> str:

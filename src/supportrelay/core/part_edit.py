@@ -176,8 +176,18 @@ def _in_utf_8(octets: bytes, part: Part, put: Callable[[str], str]) -> _Edited:
     return re_encode(octets, part, put(original).encode("utf-8"), charset="utf-8"), ["part.to_utf8"]
 
 
+_FOOTER = re.compile(rb"[^\sA-Za-z0-9+/=]")
+
+
 def _base64(octets: bytes, part: Part, body: bytes) -> list[Edit]:
-    return [Edit(part.body_start, part.end, ended(octets, part, base64_lines(body)))]
+    """The whole content anew; what a mailing list or a scanner wrote below the padding stays where it was."""
+    lines = base64_lines(body)
+    content = octets[part.body_start : part.end]
+    padding = content.find(b"=")
+    below = content[padding:].lstrip(b"=") if padding >= 0 else b""
+    if _FOOTER.search(below):
+        return [Edit(part.body_start, part.end - len(below), lines.removesuffix(b"\r\n"))]
+    return [Edit(part.body_start, part.end, ended(octets, part, lines))]
 
 
 def ended(octets: bytes, part: Part, new: bytes) -> bytes:

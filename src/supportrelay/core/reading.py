@@ -9,7 +9,7 @@ from supportrelay.core.charset import decode_text
 from supportrelay.core.date_field import parse_date
 from supportrelay.core.encoded_word import decode_words, one_line
 from supportrelay.core.facts import Facts
-from supportrelay.core.headers import HeaderBlock, raw_value, split_headers
+from supportrelay.core.headers import HeaderBlock, raw_value, split_headers, without_mark
 from supportrelay.core.html_text import html_to_text
 from supportrelay.core.mailbox import Mailbox, parse_mailboxes
 from supportrelay.core.mime import (
@@ -36,8 +36,10 @@ _ADDRESS_FIELDS = frozenset({"from", "sender", "reply-to", "to", "cc", "x-origin
 
 def read_facts(octets: bytes) -> Facts:
     """Read a message as received; what cannot be read stays empty and is named in ``problems``. Never raises."""
+    size_octets = len(octets)
     if b"\n" not in octets and b"\r" in octets:  # old Macs; only this view is changed
         octets = octets.replace(b"\r", b"\n")
+    octets = without_mark(octets)
     problems: tuple[str, ...] = ()
     root: Part | None = None
     try:
@@ -87,7 +89,7 @@ def read_facts(octets: bytes) -> Facts:
         is_forward_subject=is_forward,
         content_key="" if message_id else _content_key(octets, root, header),
         problems=problems,
-        size_octets=len(octets),
+        size_octets=size_octets,
         received_count=len(fields.get("received", ())),
     )
 

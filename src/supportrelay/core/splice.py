@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-from supportrelay.core.headers import split_headers
+from supportrelay.core.headers import begins_with_field, split_headers, without_mark
 
 __all__ = ["MAX_LINE", "Edit", "first_long_line", "has_clean_line_ends", "normalise_line_ends", "splice"]
 
@@ -82,13 +82,15 @@ def normalise_line_ends(octets: bytes) -> bytes:
     """Return the octets with CRLF as the only line end and with an end of the header.
 
     A lone LF becomes CRLF. A lone CR becomes a space in the header, where a line end would make a new field
-    (RELIABILITY C37), and CRLF in the body. NUL becomes a space in the header. Good mail comes back as the same object.
+    (RELIABILITY C37), and CRLF in the body. NUL becomes a space in the header. A byte order mark before the header is
+    dropped, for with it the first field is none. Good mail comes back as the same object.
     """
+    octets = without_mark(octets)
     is_clean = has_clean_line_ends(octets)
     if not is_clean:
         octets = _LINE_END.sub(b"\r\n", octets)
     head_end = 0 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n")
-    if head_end < 0 or octets.find(b"\r\n--", 0, head_end) >= 0:
+    if head_end < 0 or octets.find(b"\r\n--", 0, head_end) >= 0 or not (begins_with_field(octets) or not head_end):
         octets, head_end = _with_blank_line(octets, head_end)
     if not is_clean or octets.find(b"\0", 0, head_end) >= 0:
         head = _LONE_CR.sub(b" ", octets[:head_end]).replace(b"\0", b" ")
