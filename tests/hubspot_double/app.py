@@ -5,7 +5,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from hubspot_double import associating, catalogue, defining, faults, objects, scopes, searching
@@ -176,7 +176,7 @@ class Double:
 
     def logged(self, since: int, *, with_bodies: bool) -> list[dict[str, Any]]:
         """Calls after number ``since``."""
-        found = [asdict(one) for one in self.log if one.n > since]
+        found = [dict(vars(one)) for one in self.log if one.n > since]
         if not with_bodies:
             for one in found:
                 del one["body"]

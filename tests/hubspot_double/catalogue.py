@@ -115,15 +115,16 @@ class Property:
         return body
 
 
-# name, or name:kind; r read-only, d datetime, n number, b bool, o owner, m several owners, u unique, =A|B options
+# name, or name:marks; r read-only, d datetime, n number, b bool, e enumeration whose values are checked elsewhere,
+# o owner, m several owners, u unique, =A|B options
 _STANDARD = {
     "companies": "name domain hs_additional_domains phone website industry "
     "lifecyclestage=lead|customer|opportunity|other city country hs_merged_object_ids:r numberofemployees:n",
     "contacts": "email:u firstname lastname phone jobtitle company lifecyclestage=lead|customer|opportunity|other "
     "hs_additional_emails hs_merged_object_ids:r associatedcompanyid:n",
-    "deals": "dealname amount:n closedate:d dealstage pipeline hs_is_closed:rb hs_is_closed_won:rb description "
+    "deals": "dealname amount:n closedate:d dealstage:e pipeline:e hs_is_closed:rb hs_is_closed_won:rb description "
     "hs_all_collaborator_owner_ids:m hs_merged_object_ids:r hs_priority=low|medium|high",
-    "tickets": "subject content hs_pipeline hs_pipeline_stage hs_ticket_priority=LOW|MEDIUM|HIGH|URGENT "
+    "tickets": "subject content hs_pipeline:e hs_pipeline_stage:e hs_ticket_priority=LOW|MEDIUM|HIGH|URGENT "
     "hs_ticket_category=PRODUCT_ISSUE|BILLING_ISSUE|FEATURE_REQUEST|GENERAL_INQUIRY "
     "source_type=CHAT|EMAIL|FORM|PHONE hs_merged_object_ids:r closed_date:d hs_is_closed:rb",
     "emails": "hs_timestamp:d hs_email_direction=EMAIL|INCOMING_EMAIL|FORWARDED_EMAIL "
@@ -132,7 +133,12 @@ _STANDARD = {
     "hs_email_cc_email:r hs_email_bcc_email:r hs_email_message_id hs_email_thread_id hs_body_preview:r",
     "notes": "hs_timestamp:d hs_note_body hs_attachment_ids hs_body_preview:r",
 }
-_KINDS = {"d": ("datetime", "date"), "n": ("number", "number"), "b": ("bool", "booleancheckbox")}
+_KINDS = {
+    "d": ("datetime", "date"),
+    "n": ("number", "number"),
+    "b": ("bool", "booleancheckbox"),
+    "e": ("enumeration", "select"),
+}
 RELAY_PROPERTIES: dict[str, tuple[Property, ...]] = {
     "tickets": (
         Property(

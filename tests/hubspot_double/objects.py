@@ -220,6 +220,8 @@ def _batch_create(account: Account, kind: str, call: Call) -> Answer:
     if not all(one.get("objectWriteTraceId") for one in inputs):
         for one in inputs:  # nothing is made when one of them is wrong
             writing.check(account, kind, one["properties"], None)
+            for link in one.get("associations", ()):
+                _link(account, kind, link)
 
     def do(one: dict[str, Any]) -> dict[str, Any]:
         return shown(account, _made(account, kind, one), one["properties"])

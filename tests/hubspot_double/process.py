@@ -16,7 +16,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -152,6 +153,13 @@ class DoubleClient:
     def merge(self, kind: str, keep: str, lose: str) -> dict[str, Any]:
         """``lose``'s id answers with ``keep`` from now on."""
         return dict(self.do("merge", kind=kind, keep=keep, lose=lose))
+
+    def wait(self, is_so: Callable[[Self], object], timeout_s: float = 20.0) -> None:
+        """Until ``is_so(self)``; AssertionError after the timeout."""
+        deadline = time.monotonic() + timeout_s
+        while not is_so(self):
+            assert time.monotonic() < deadline, f"not so within {timeout_s} s"
+            time.sleep(0.05)
 
     def close(self) -> None:
         self._http.close()
