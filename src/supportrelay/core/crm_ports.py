@@ -194,6 +194,7 @@ class DeskWork:
         by_person: A person here asked (board, command); such a move stands against everything older.
         records: The mail is still to be logged. moves: the stage is still to be written.
         is_repeat: An earlier attempt began and did not end.
+        direction: Of the mail (`core.decision.Direction`), "" when a person moved the ticket.
     """
 
     id: int
@@ -204,6 +205,7 @@ class DeskWork:
     records: bool = False
     moves: bool = False
     is_repeat: bool = False
+    direction: str = ""
 
 
 @value_class

@@ -31,10 +31,12 @@ class Verdict:
 
     Attributes:
         moved: For DROP: the later move that stands.
+        is_lost_write: For ALREADY: it is our own write, of which we only learn now.
     """
 
     kind: VerdictKind
     moved: DeskMove | None = None
+    is_lost_write: bool = False
 
 
 def judge(
@@ -56,7 +58,7 @@ def judge(
     """
     moved = foreign_move(current, written_stage_id=written_stage_id, written_at=written_at)
     if moved is not None and is_repeat and _is_lost_write(moved, current, wanted):
-        moved = None
+        return Verdict(VerdictKind.ALREADY, is_lost_write=True)
     if moved is not None and moved.at > asked_at:
         return Verdict(VerdictKind.DROP, moved)
     return Verdict(VerdictKind.ALREADY if current.stage == wanted else VerdictKind.WRITE)
@@ -86,5 +88,5 @@ def moved_at(current: DeskTicket) -> datetime:
 
 
 def _is_lost_write(moved: DeskMove, current: DeskTicket, wanted: Stage) -> bool:
-    """Our own write whose answer was lost: by a program, and exactly what we wanted."""
-    return moved.by == Mover.PROGRAM and moved.stage_id == current.stage_id and current.stage == wanted
+    """Our own write whose answer was lost: by a program, as far as the desk tells, and exactly what we wanted."""
+    return moved.by in {Mover.PROGRAM, Mover.UNKNOWN} and moved.stage_id == current.stage_id and current.stage == wanted

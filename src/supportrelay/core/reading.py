@@ -26,7 +26,7 @@ from supportrelay.core.mime import (
 from supportrelay.core.quoted import forwarded_author, own_words, split_html_quote
 from supportrelay.core.subject import has_forward_prefix
 
-__all__ = ["read_facts"]
+__all__ = ["attachment_sizes", "read_facts"]
 
 _MAX_BODY_OCTETS = 1024 * 1024  # encoded octets of the body part that are looked at
 _MAX_BODY_CHARACTERS = 256 * 1024
@@ -265,6 +265,23 @@ def _attachments(root: Part) -> tuple[str, ...]:
     if not root.children and root.disposition != "attachment" and not root.filename:
         return ("",) if not root.content_type.startswith(("text/", "multipart/")) else ()
     return tuple(part.filename for part in walk(root) if _is_attachment(part))
+
+
+def attachment_sizes(octets: bytes) -> tuple[tuple[str, int], ...]:
+    """``(file name, octets)`` of each attachment of a message; decoded, base64 by its length alone. Never raises."""
+    try:
+        root = read_parts(octets)
+    except MimeError:
+        return ()
+    return tuple((part.filename, _decoded_size(octets, part)) for part in walk(root) if _is_attachment(part))
+
+
+def _decoded_size(octets: bytes, part: Part) -> int:
+    if part.transfer_encoding != "base64":
+        return part.end - part.body_start
+    line_ends = octets.count(b"\n", part.body_start, part.end) + octets.count(b"\r", part.body_start, part.end)
+    padding = octets.count(b"=", max(part.body_start, part.end - 4), part.end)
+    return max(0, (part.end - part.body_start - line_ends) * 3 // 4 - padding)
 
 
 def _is_attachment(part: Part) -> bool:
