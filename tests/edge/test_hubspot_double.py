@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from hubspot_double.description import Description
@@ -391,6 +392,26 @@ def test_the_id_of_a_merged_company_answers_with_the_survivor(api: Api, double: 
     assert [str(one["toObjectId"]) for one in deals] == list(ids["deals"].values())
 
 
+def test_a_merged_contact_is_found_by_both_addresses(api: Api, double: HubSpotDouble) -> None:
+    keep, lose = (double.make("contacts", {"email": f"{n}-{api.name}@merge.example"})["id"] for n in ("keep", "lose"))
+    double.merge("contacts", keep, lose)
+    wanted: dict[str, Any] = {"inputs": [{"id": f"lose-{api.name}@merge.example"}], "idProperty": "email"}
+    wanted["properties"] = ["hs_additional_emails"]
+    found = api.call("POST", "objects/contacts/batch/read", wanted)["results"][0]
+    assert found["id"] == keep
+    assert found["properties"]["hs_additional_emails"] == f"lose-{api.name}@merge.example"
+    taken = {"properties": {"email": f"lose-{api.name}@merge.example"}}
+    api.call("POST", "objects/contacts", taken, expect=409)
+
+
+def test_a_merged_ticket_gives_its_key_to_nobody(api: Api, double: HubSpotDouble) -> None:
+    keep, lose = api.ticket(f"keep {api.name}"), api.ticket(f"lose {api.name}")
+    double.merge("tickets", keep, lose)
+    assert api.call("GET", f"objects/tickets/{lose}")["id"] == keep
+    api.call("GET", f"objects/tickets/lose {api.name}", idProperty="relay_thread_key", expect=404)
+    assert api.call("GET", f"objects/tickets/keep {api.name}", idProperty="relay_thread_key")["id"] == keep
+
+
 def test_batches_say_with_207_what_was_missing(api: Api) -> None:
     ticket = api.ticket(f"batch {api.name}")
     read = api.call("POST", "objects/tickets/batch/read", {"inputs": [{"id": ticket}, {"id": "9"}]}, expect=207)
@@ -698,7 +719,8 @@ def test_webhooks_are_signed_and_come_twice_when_asked() -> None:
 # -- and it is quick enough --
 
 
-async def test_hundreds_of_calls_a_second(double: HubSpotDouble) -> None:
+async def test_a_call_costs_little(double: HubSpotDouble) -> None:
+    """Measured in processor time, so that what else runs here does not count: hundreds of calls a second."""
     headers = {"Authorization": f"Bearer {double.token}"}
     limits = httpx.Limits(max_connections=8)
     async with httpx.AsyncClient(base_url=double.base_url, headers=headers, limits=limits, trust_env=False) as client:
@@ -708,9 +730,14 @@ async def test_hundreds_of_calls_a_second(double: HubSpotDouble) -> None:
             answer = await client.post("/crm/objects/2026-03/tickets", json={"properties": wanted})
             return answer.status_code
 
-        begin = time.monotonic()
+        before = cpu_s(double)
         codes = await asyncio.gather(*(one(n) for n in range(400)))
-        took = time.monotonic() - begin
+        each_ms = (cpu_s(double) - before) * 1000 / 400
     assert set(codes) == {201}
-    print(f"{400 / took:.0f} calls/s")
-    assert took < 8
+    print(f"{each_ms:.2f} ms a call")
+    assert each_ms < 4
+
+
+def cpu_s(double: HubSpotDouble) -> float:
+    times = psutil.Process(double.process.pid).cpu_times()
+    return float(times.user + times.system)

@@ -35,6 +35,11 @@ class Source:
 
 
 API = Source("INTEGRATION", "25200")
+# object type, property, where a merge adds the loser's value, separator
+_ADDED_BY_MERGE = (
+    ("companies", "domain", "hs_additional_domains", "; "),
+    ("contacts", "email", "hs_additional_emails", ";"),
+)
 
 
 @dataclass(frozen=True)
@@ -193,7 +198,7 @@ class Account:
         known: dict[str, Record] = self.records[object_type]
         if id_property and id_property != "hs_object_id":
             self.check_id_property(object_type, id_property)
-            record_id = self.unique.get((object_type, id_property), {}).get(self.unique_form(key))
+            record_id = self.holder(object_type, id_property, key)
             if record_id is None and archived:
                 record_id = next((r.id for r in known.values() if r.properties.get(id_property) == key), None)
         else:
@@ -213,8 +218,15 @@ class Account:
         return value.strip().lower()
 
     def holder(self, object_type: str, name: str, value: str) -> str | None:
-        """The id of the record that has this unique value."""
-        return self.unique.get((object_type, name), {}).get(self.unique_form(value))
+        """The id of the record that has this unique value; a contact's further addresses count too."""
+        wanted = self.unique_form(value)
+        found = self.unique.get((object_type, name), {}).get(wanted)
+        if found is None and (object_type, name) == ("contacts", "email"):
+            for record in self.records["contacts"].values():
+                more = record.properties.get("hs_additional_emails", "").lower()
+                if more and wanted in more.split(";") and not record.archived:
+                    return record.id
+        return found
 
     def create(self, object_type: str, values: Mapping[str, str], source: Source = API) -> Record:
         """Values are taken as they are: `writing.check` comes before, for calls from outside."""
@@ -281,13 +293,17 @@ class Account:
     def archive(self, record: Record, source: Source = API) -> None:
         """Into the recycling bin; its unique values are free again."""
         record.archived_at = self.now()
-        for (object_type, _), index in self.unique.items():
-            if object_type == record.type:
-                for value in [value for value, holder in index.items() if holder == record.id]:
-                    del index[value]
+        self._free(record)
         self.touch(record)
         if record.type == "tickets":
             self.tell(Event("ticket.deletion", record.id, record.archived_at, source))
+
+    def _free(self, record: Record) -> None:
+        """Others may have its unique values."""
+        for name, value in record.properties.items():
+            index = self.unique.get((record.type, name), {})
+            if index.get(self.unique_form(value)) == record.id:
+                del index[self.unique_form(value)]
 
     def restore(self, record: Record) -> None:
         """Out of the recycling bin, within HubSpot's 90 days."""
@@ -304,11 +320,13 @@ class Account:
         """``lose`` becomes part of ``keep``: its id goes on answering with the survivor."""
         survivor, loser = self.find(object_type, keep), self.find(object_type, lose)
         values = {k: v for k, v in loser.properties.items() if not survivor.properties.get(k)}
-        if object_type == "companies" and loser.properties.get("domain") and survivor.properties.get("domain"):
-            more = [survivor.properties.get("hs_additional_domains", ""), loser.properties["domain"]]
-            values["hs_additional_domains"] = "; ".join(part for part in more if part)
+        for kind, name, more, joined in _ADDED_BY_MERGE:
+            if object_type == kind and loser.properties.get(name) and survivor.properties.get(name):
+                parts = [survivor.properties.get(more, ""), loser.properties[name], loser.properties.get(more, "")]
+                values[more] = joined.join(part for part in parts if part)
         merged = [survivor.properties.get("hs_merged_object_ids", ""), loser.id]
         values["hs_merged_object_ids"] = ";".join(part for part in merged if part)
+        self._free(loser)
         del self.records[object_type][loser.id]
         for old, new in list(self.merged[object_type].items()):
             if new == loser.id:

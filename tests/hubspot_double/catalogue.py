@@ -121,7 +121,7 @@ _STANDARD = {
     "companies": "name domain hs_additional_domains phone website industry "
     "lifecyclestage=lead|customer|opportunity|other city country hs_merged_object_ids:r numberofemployees:n",
     "contacts": "email:u firstname lastname phone jobtitle company lifecyclestage=lead|customer|opportunity|other "
-    "hs_additional_emails hs_merged_object_ids:r associatedcompanyid:n",
+    "hs_additional_emails hs_language=de|en|es|fr|ja|ko|zh hs_merged_object_ids:r associatedcompanyid:n",
     "deals": "dealname amount:n closedate:d dealstage:e pipeline:e hs_is_closed:rb hs_is_closed_won:rb description "
     "hs_all_collaborator_owner_ids:m hs_merged_object_ids:r hs_priority=low|medium|high",
     "tickets": "subject content hs_pipeline:e hs_pipeline_stage:e hs_ticket_priority=LOW|MEDIUM|HIGH|URGENT "
