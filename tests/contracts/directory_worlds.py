@@ -212,7 +212,7 @@ class HubSpotWorld:
             Paths(api_version),
             settings or DirectorySettings(),
             FewDomains(),
-            now=utc_now,
+            now=now,
             contacts=self.contacts,
         )
         self.directory = RememberingDirectory(
