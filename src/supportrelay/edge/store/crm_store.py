@@ -5,13 +5,15 @@ nothing to do.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
+from supportrelay.core.adoption import AdoptableTicket, Adoption
 from supportrelay.core.crm_ports import ClaimedDeskTicket, DeskDone, GateState, Remembered
 from supportrelay.core.outside import DeskTicket
 from supportrelay.core.ports import Lease
+from supportrelay.edge.store import adopt as adopting
 from supportrelay.edge.store import crm_memory, desk, desk_mirror, desk_trash
 from supportrelay.edge.store.rows import from_microseconds, to_microseconds
 from supportrelay.edge.store.writer import Command
@@ -75,7 +77,7 @@ class StoreCrm:
         at = to_microseconds(now)
         if not self.read(lambda c: desk.has_put_off(c, at)):
             return 0
-        return await self.write(lambda c: desk.due_now(c, at))
+        return await self.write(lambda c: desk.due_now(c, at), slow=True)  # after a day without the desk these are many
 
     # -- what happens there --
 
@@ -111,6 +113,33 @@ class StoreCrm:
         for number in self.read(lambda c: desk_trash.in_trash(c, until, _PURGED_A_CALL)):
             count += await self.write(lambda c, n=number: desk_trash.purge(c, n, until, at), slow=True)  # type: ignore[misc]
         return count
+
+    async def adopt(
+        self,
+        tickets: Sequence[AdoptableTicket],
+        now: datetime,
+        *,
+        address: str,
+        domain_of: Callable[[str], str],
+        subject_tags: Sequence[str] = (),
+        who: str = "relay",
+        dry_run: bool = False,
+    ) -> Adoption:
+        """Make a mirror of tickets that were at the desk before us, in one commit; see `adopt.adopt`."""
+        at = to_microseconds(now)
+        return await self.write(
+            lambda c: adopting.adopt(
+                c,
+                tickets,
+                at,
+                address=address,
+                domain_of=domain_of,
+                subject_tags=subject_tags,
+                who=who,
+                dry_run=dry_run,
+            ),
+            slow=True,
+        )
 
     # -- duties --
 

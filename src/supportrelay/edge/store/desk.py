@@ -50,11 +50,12 @@ _ADD_WORK = """
 INSERT INTO desk_work (ticket_id, message, at, stage, by_person, moves, records) VALUES (?, ?, ?, ?, ?, ?, ?)"""
 _HAS_DUE = """
 SELECT 1 FROM desk_tickets INDEXED BY desk_tickets_at_work WHERE due_at IS NOT NULL AND due_at <= ? LIMIT 1"""
+# In the order of the index, which ends with the ticket: a further column would sort all that became due together.
 _DUE = """
 SELECT d.ticket_id, d.external_id, d.opening_began_at, d.written_stage_id, d.written_at, d.tries, t.stage, t.subject,
 t.customer, t.company_id, t.deal_id, t.owners, t.priority, t.address, t.trashed_at
 FROM desk_tickets d INDEXED BY desk_tickets_at_work JOIN tickets t ON t.id = d.ticket_id
-WHERE d.due_at IS NOT NULL AND d.due_at <= ? ORDER BY d.due_at, d.ticket_id LIMIT ?"""
+WHERE d.due_at IS NOT NULL AND d.due_at <= ? ORDER BY d.due_at LIMIT ?"""
 _WORK = """
 SELECT w.id, coalesce(m.queue_id, ''), w.at, w.stage, w.by_person, w.records, w.moves, w.began_at,
 coalesce(x.direction, '') FROM desk_work w LEFT JOIN messages m ON m.seq = w.message
