@@ -51,6 +51,7 @@ class HttpStub:
         self.answer = answer
         self.asked: list[Asked] = []
         self.connections = 0
+        self._came = asyncio.Condition()
         self._tls = tls
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -65,6 +66,11 @@ class HttpStub:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def asks(self, count: int) -> None:
+        """Wait until so many requests came."""
+        async with self._came:
+            await self._came.wait_for(lambda: len(self.asked) >= count)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -84,6 +90,8 @@ class HttpStub:
             body = await reader.readexactly(int(headers.get("content-length", 0)))
             asked = Asked(method, target, headers, body, connection)
             self.asked.append(asked)
+            async with self._came:
+                self._came.notify_all()
             said = self.answer(asked)
             if not isinstance(said, bytes):
                 await said(writer)

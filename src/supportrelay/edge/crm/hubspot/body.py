@@ -19,6 +19,9 @@ MOST_OCTETS: Final = 8 * 1024 * 1024
 _DEEPEST: Final = 64
 """Levels of nesting; an honest answer has six."""
 
+_MOST_VALUES: Final = 250_000
+"""Values in one answer, about: commas in texts count too. Millions of empty lists stop the collector for seconds."""
+
 _PARSED_HERE: Final = 128 * 1024
 """Octets that are parsed on the event loop (1-2 ms); more goes to a thread."""
 
@@ -69,8 +72,10 @@ async def parse(octets: bytes) -> dict[str, Any]:
     """The JSON object that an answer is.
 
     Raises:
-        GarbageAnswer: Not UTF-8, no JSON (a page of HTML, cut off), nested too deeply, or no object.
+        GarbageAnswer: Not UTF-8, no JSON (a page of HTML, cut off), too many values, nested too deeply, or no object.
     """
+    if len(octets) > _PARSED_HERE and sum(map(octets.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+        raise GarbageAnswer("too many values")
     try:
         body = _parse(octets) if len(octets) <= _PARSED_HERE else await asyncio.to_thread(_parse_apart, octets)
     except RecursionError:

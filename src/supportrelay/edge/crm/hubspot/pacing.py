@@ -45,6 +45,8 @@ _LANES: Final = {
     Lane.TICKETS: _LaneRule(3, 0.6, 20.0, books_ahead=False),
     Lane.BACKGROUND: _LaneRule(1, 0.3, 20.0, books_ahead=False),
 }
+# Mail books 3 s ahead at most, so whoever is told to come back later than this stands before a closed gate.
+_LONGEST_QUEUE_S: Final = 4.0
 CONNECTIONS: Final = sum(rule.connections for rule in _LANES.values())
 
 
@@ -117,7 +119,7 @@ class Turns:
                 if rule.books_ahead or closed.retry_at is None:
                     raise
                 pause_s = max((closed.retry_at - now).total_seconds(), 0.01)
-                if pause_s > left_s:
+                if pause_s > min(left_s, _LONGEST_QUEUE_S):
                     raise
             await asyncio.sleep(pause_s)
 
