@@ -1,4 +1,4 @@
-"""``crm setup`` and ``crm check`` against the double: an empty account, one that has everything, and what goes wrong."""
+"""``crm setup`` and ``crm check`` against the double: an empty account, a complete one, and what goes wrong."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager

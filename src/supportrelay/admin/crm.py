@@ -1,4 +1,4 @@
-"""Operations on the builtin CRM and on absences."""
+"""Operations on companies, deals and owners, and on absences; `crm_setup` has those for an outside CRM."""
 
 from datetime import datetime
 from typing import Any
@@ -8,7 +8,7 @@ from supportrelay.admin.wording import read_address
 from supportrelay.core.crm_import import ImportPlan, parse_csv_import, parse_yaml_import
 from supportrelay.core.errors import InputError
 
-__all__ = ["absent", "check", "companies", "deals", "import_companies", "owners", "refresh", "set_absent"]
+__all__ = ["absent", "companies", "deals", "import_companies", "owners", "refresh", "set_absent"]
 
 
 def _refuse_unless_builtin(context: OperationContext) -> None:
@@ -99,24 +99,11 @@ def _refuse_ours(context: OperationContext, owners: list[str]) -> None:
             raise InputError(f"{owner} is an address of the support desk; mail to it would go round in a circle")
 
 
-async def check(context: OperationContext) -> dict[str, Any]:
-    """``kind``, counts of ``companies, deals, owners``, and ``problems``, a line each."""
-    from supportrelay.config import owner_conflicts
-
-    kind = context.config.crm.directory.kind
-    known = await context.directory.owners()
-    answer = {"kind": kind, "owners": len(known), "problems": owner_conflicts(context.config, known)}
-    if kind == "builtin":
-        answer["companies"] = len(await context.store.companies())
-        answer["deals"] = len(await context.store.deals())
-    return answer
-
-
 async def refresh(context: OperationContext, domain: str = "") -> dict[str, Any]:
-    """Forget cached answers of the CRM, in every process; ``domain`` "" forgets all."""
+    """Ask the CRM anew, in every process; ``domain`` "" means everything."""
     if context.config.crm.directory.kind == "builtin":
         await context.store.directory_refresh()
-    return {"domain": domain.strip().lower(), "forgotten": context.forget_owners(domain.strip().lower())}
+    return {"domain": domain.strip().lower(), "forgotten": await context.forget_owners(domain.strip().lower())}
 
 
 async def set_absent(

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from supportrelay.admin import crm, mail, outbox, probe, queue, tickets
+from supportrelay.admin import crm, crm_setup, mail, outbox, probe, queue, tickets
 from supportrelay.admin.context import OperationContext
 from supportrelay.admin.wording import languages_of
 from supportrelay.core.errors import ConfigError, RelayError
@@ -40,8 +40,11 @@ OPERATIONS: dict[str, Operation] = {
     "crm.companies": crm.companies,
     "crm.deals": crm.deals,
     "crm.owners": crm.owners,
-    "crm.check": crm.check,
+    "crm.setup": crm_setup.set_up,
+    "crm.adopt": crm_setup.adopt,
+    "crm.check": crm_setup.check,
     "crm.refresh": crm.refresh,
+    "desk.changed": crm_setup.changed,
     "absent.set": crm.set_absent,
     "absent.list": crm.absent,
     "outbox.list": outbox.list_kept,

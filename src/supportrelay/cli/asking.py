@@ -52,10 +52,12 @@ class Relay:
     Attributes:
         config_option: ``--config`` as given; None looks in the usual places.
         language_option: ``--language`` as given; None leaves it to the configuration.
+        accepts_unfinished: The command may run before ``crm setup`` found out what the file still lacks.
     """
 
     config_option: str | None = None
     language_option: str | None = None
+    accepts_unfinished: bool = False
     _told_languages: Mapping[str, str] | None = None
 
     @cached_property
@@ -70,7 +72,7 @@ class Relay:
         """The configuration. Raises `ConfigError`, exit 2."""
         from supportrelay.config import load
 
-        return load(self.config_path)
+        return load(self.config_path, accepts_unfinished=self.accepts_unfinished)
 
     @cached_property
     def state_directory(self) -> Path:
@@ -108,9 +110,23 @@ class Relay:
         try:
             answer = client.call(op, args, who=person(), timeout_s=timeout_s)
         except NotRunning:
-            answer = dict(self._ask_directly(op, args))
+            return self.ask_here(op, **args)
         except NotHeard as exc:
             raise InputError(str(exc)) from exc
+        return self._result(answer)
+
+    def ask_here(self, op: str, **args: Any) -> Any:
+        """The result of an operation in this process, with the file as it is now, whether a relay runs or not.
+
+        For what sets up: a running relay has the configuration of before.
+
+        Raises:
+            ConfigError: The file cannot be used.
+            CommandFailed: The operation said no.
+        """
+        return self._result(self._ask_directly(op, args))
+
+    def _result(self, answer: Mapping[str, Any]) -> Any:
         if not answer.get("ok"):
             raise CommandFailed(str(answer.get("error", "no answer")), int(answer.get("exit", 1)))
         self._told_languages = answer.get("languages")

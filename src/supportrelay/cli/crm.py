@@ -1,11 +1,12 @@
-"""crm import, companies, deals, owners, check, refresh."""
+"""crm import, companies, deals, owners, refresh; `crm_setup` has setup and check."""
 
 from pathlib import Path
 
 import click
 
 from supportrelay.cli.asking import Relay, as_json, configured, group_configured
-from supportrelay.cli.printing import local_minute, print_json, print_table, say, say_error
+from supportrelay.cli.crm_setup import check, setup
+from supportrelay.cli.printing import local_minute, print_json, print_table, say
 from supportrelay.core.errors import InputError
 from supportrelay.i18n import catalogue
 
@@ -108,24 +109,6 @@ def owners(relay: Relay, deal: str, owners: tuple[str, ...], clear: bool, is_jso
     say(words.text("done.owners", deal=changed["name"], owners=people))
 
 
-@crm.command("check")
-@as_json
-@configured
-def check(relay: Relay, is_json: bool) -> None:
-    """Ask the CRM, and tell whether it fits the configuration."""
-    found = relay.ask("crm.check")
-    if is_json:
-        print_json(found)
-    else:
-        words = catalogue(relay.language)
-        counts = {name: found.get(name, "") for name in ("companies", "deals", "owners")}
-        say(words.text("done.crm_check", kind=found["kind"], **counts))
-    for problem in found["problems"]:
-        say_error(problem)
-    if found["problems"]:
-        raise InputError("the CRM does not fit the configuration")
-
-
 @crm.command("refresh")
 @click.argument("domain", required=False, default="")
 @configured
@@ -133,3 +116,7 @@ def refresh(relay: Relay, domain: str) -> None:
     """Forget cached owners, of one DOMAIN or of all; the next mail asks the CRM anew."""
     relay.ask("crm.refresh", domain=domain)
     say(catalogue(relay.language).text("done.refreshed"))
+
+
+crm.add_command(setup)
+crm.add_command(check)

@@ -11,7 +11,7 @@ from supportrelay.core.crm_import import ImportPlan
 from supportrelay.core.errors import InputError
 from supportrelay.core.mailbox import comparing_form
 from supportrelay.core.ticket import Stage, parse_stage
-from supportrelay.edge.store import directory, leases, queue, tickets
+from supportrelay.edge.store import desk_backlog, directory, leases, queue, tickets
 from supportrelay.edge.store.changes import change_row, write_changes
 from supportrelay.edge.store.database import as_failure, connect
 from supportrelay.edge.store.directory_import import import_companies
@@ -101,6 +101,10 @@ class StoreViews:
     async def work_left(self, now: datetime) -> dict[str, int]:
         """Counts of due and running work (`leases.work_left`); empty when none is left."""
         return await self._list(lambda c: leases.work_left(c, to_microseconds(now)))
+
+    async def desk_backlog(self) -> dict[str, Any]:
+        """What waits for the outside desk, and why (`desk_backlog.backlog`)."""
+        return await self._list(desk_backlog.backlog)
 
     # -- tickets --
 
