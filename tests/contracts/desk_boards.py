@@ -1,6 +1,7 @@
 """Boards to test desks on: each with the hands of the people who work there, and what can be seen on it."""
 
 import itertools
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -16,7 +17,7 @@ from supportrelay.core.ticket import Stage
 from supportrelay.edge.crm.hubspot.client import HubSpotClient
 from supportrelay.edge.crm.hubspot.contacts import ContactIds, Contacts
 from supportrelay.edge.crm.hubspot.desk import HubSpotDesk
-from supportrelay.edge.crm.hubspot.paths import Paths
+from supportrelay.edge.crm.hubspot.paths import Paths, template
 from supportrelay.edge.crm.hubspot.settings import DeskSettings, HubSpotAccount
 from supportrelay.i18n import Catalogue
 
@@ -127,11 +128,14 @@ class HubSpotBoard:
         return [one for one in self.double.records("emails") if one["id"] in on_it]
 
     def calls(self, since: int = 0) -> list[str]:
-        """``METHOD path`` of each call since one of them, ids left out."""
-        return [f"{one['method']} {one['operation']}" for one in self.double.log(since)]
+        """``POST tickets``, ``GET tickets/{id}`` ... of each call since one of them."""
+        return [f"{one['method']} {_VERSION.sub('', template(one['path']))}" for one in self.double.log(since)]
 
     def last_call(self) -> int:
         return max((int(one["n"]) for one in self.double.log()), default=0)
+
+
+_VERSION = re.compile("/crm/(v3/|v4/)?(objects/)?(20[0-9-]+/)?")
 
 
 def _now() -> datetime:

@@ -15,7 +15,7 @@ from supportrelay.edge.crm.hubspot.mails import is_logged_as, mail_properties, p
 from supportrelay.edge.crm.hubspot.opening import MISTAKES, TicketMaker, association
 from supportrelay.edge.crm.hubspot.paths import Paths
 from supportrelay.edge.crm.hubspot.settings import DeskSettings
-from supportrelay.edge.crm.hubspot.tickets import MERGED, MODIFIED, PIPELINE, STAGE, TICKET_PROPERTIES, TicketReading
+from supportrelay.edge.crm.hubspot.tickets import MODIFIED, PIPELINE, STAGE, TICKET_PROPERTIES, TicketReading
 from supportrelay.i18n import Catalogue
 from supportrelay.log import get_logger
 
@@ -94,13 +94,15 @@ class HubSpotDesk:
         """The ticket by id; one call. Merged away: the one that it went into, under that one's id."""
         return await self._read(external_id)
 
-    async def _read(self, identifier: str, *, archived: bool = False, **more: str) -> DeskTicket | None:
+    async def _read(
+        self, identifier: str, *, archived: bool = False, lane: Lane = Lane.TICKETS, **more: str
+    ) -> DeskTicket | None:
         params = {"properties": ",".join(self._properties), "propertiesWithHistory": STAGE, **more}
         if archived:
             params["archived"] = "true"
         try:
             path = self._paths.record("tickets", identifier)
-            answer = await self._client.request("GET", path, params=params, lane=Lane.TICKETS)
+            answer = await self._client.request("GET", path, params=params, lane=lane)
         except CrmRefusal as exc:
             if exc.http_status == _NOT_FOUND:
                 return None
@@ -242,29 +244,24 @@ class HubSpotDesk:
         return answer.results, reading.next_after(answer.body)
 
     async def gone(self, external_ids: Sequence[str]) -> frozenset[str]:
-        """Which of these were deleted; one call a hundred. Merged ones are not: their ids lead to the survivor."""
-        missing: set[str] = set()
+        """Which of these were deleted; one call a hundred, and one for each that seems to be.
+
+        Merged ones are not: their ids lead to the survivor. What a batch leaves out is asked for by itself, because
+        "deleted" puts a conversation into the trash, and an answer with a hole looks just like it.
+        """
+        missing: list[str] = []
         wanted = list(dict.fromkeys(external_ids))
         for start in range(0, len(wanted), _BATCH):
-            missing |= await self._missing(wanted[start : start + _BATCH])
-        return frozenset(missing)
-
-    async def _missing(self, external_ids: list[str]) -> set[str]:
-        body = {"inputs": [{"id": one} for one in external_ids], "properties": [STAGE, MERGED]}
-        answer = await self._client.request("POST", self._paths.batch_read("tickets"), json=body, lane=Lane.BACKGROUND)
-        living = [record for record in answer.results if not reading.is_true(record.get("archived"))]
-        there = {reading.record_id(record) for record in living}
-        there |= {one for record in living for one in reading.parts(reading.properties(record).get(MERGED))}
-        missing = set(external_ids) - there
-        # Survivors under ids that nobody asked for, or errors other than "not found": asked one by one then.
-        if there <= set(external_ids) and all(_is_not_found(error) for error in answer.errors):
-            return missing
-        return {one for one in missing if await self.current(one) is None}
+            some = wanted[start : start + _BATCH]
+            body = {"inputs": [{"id": one} for one in some], "properties": [STAGE]}
+            path = self._paths.batch_read("tickets")
+            answer = await self._client.request("POST", path, json=body, lane=Lane.BACKGROUND)
+            there = {
+                reading.record_id(record) for record in answer.results if not reading.is_true(record.get("archived"))
+            }
+            missing += [one for one in some if one not in there]
+        return frozenset([one for one in missing if await self._read(one, lane=Lane.BACKGROUND) is None])
 
 
 def _millis(at: datetime) -> int:
     return int(at.timestamp() * 1000)
-
-
-def _is_not_found(error: Any) -> bool:
-    return "NOT_FOUND" in f"{reading.text(error, 'category')} {reading.text(error, 'subCategory')}"

@@ -9,7 +9,7 @@ from supportrelay.edge.crm.hubspot.settings import DeskSettings
 
 __all__ = ["STAGE", "TICKET_PROPERTIES", "TicketReading", "mover"]
 
-PIPELINE, STAGE, MODIFIED, MERGED = "hs_pipeline", "hs_pipeline_stage", "hs_lastmodifieddate", "hs_merged_object_ids"
+PIPELINE, STAGE, MODIFIED = "hs_pipeline", "hs_pipeline_stage", "hs_lastmodifieddate"
 TICKET_PROPERTIES = (PIPELINE, STAGE, "subject", MODIFIED)
 
 # Words of ``sourceType`` in a property's history, from the SDKs that HubSpot publishes.
