@@ -5,21 +5,21 @@ import os
 import secrets
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from supportrelay.admin.context import OperationContext
-from supportrelay.config import Config
+from supportrelay.bootstrap_crm import Crm, open_crm
+from supportrelay.config import Config, crm_needs_restart
 from supportrelay.core.decision import Decision, Fallback
 from supportrelay.core.envelope import Envelope, Role
 from supportrelay.core.errors import ConfigError, InputError
 from supportrelay.core.ports import Courier, Lease
 from supportrelay.core.rule_examples import check_examples
 from supportrelay.core.value import value_class
-from supportrelay.edge.crm.builtin import BuiltinDirectory
 from supportrelay.edge.domains import PublicDomains
 from supportrelay.edge.outbox import OutboxCourier
 from supportrelay.edge.patterns import compile_pattern
@@ -123,8 +123,7 @@ def _courier(config: Config) -> Courier:
     return SmtpCourier([Smarthost.of(one) for one in config.outbound], hostname=config.hostname)
 
 
-def _rulebook(config: Config, courier: Courier, store: SqliteStore) -> Rulebook:
-    domains = PublicDomains(config.free_mail)
+def _rulebook(config: Config, courier: Courier, crm: Crm, domains: PublicDomains) -> Rulebook:
     return Rulebook(
         desk=config.desk(),
         rules=config.core_rules(compile_pattern),
@@ -133,7 +132,7 @@ def _rulebook(config: Config, courier: Courier, store: SqliteStore) -> Rulebook:
         prover=AuthenticationResultsProver(domains),
         courier=courier,
         domains=domains,
-        directory=BuiltinDirectory(store, domains),
+        directory=crm.directory,
         words={language: _words(Catalogue(language)) for language in _LANGUAGES},
     )
 
@@ -191,7 +190,10 @@ class Parts:
         self.store = store
         self.office = office
         self.courier = courier
-        self.rulebook = _rulebook(config, courier, store)
+        domains = PublicDomains(config.free_mail)
+        self.crm = open_crm(config, store, domains, office.now)
+        self._former_crms: list[Crm] = []
+        self.rulebook = _rulebook(config, courier, self.crm, domains)
         self.intake = intake_of(config)
         self.tls = tls_contexts(config)
 
@@ -201,14 +203,30 @@ class Parts:
         Raises:
             InputError: A template or certificate cannot be used; nothing was changed.
         """
+        if crm_needs_restart(self.config, config):
+            config = config.model_copy(update={"crm": self.config.crm})
         outbound_changed = config.outbound != self.config.outbound or config.hostname != self.config.hostname
         courier = _courier(config) if outbound_changed else self.courier
-        rulebook = await asyncio.to_thread(_rulebook, config, courier, self.store)
+        domains = await asyncio.to_thread(PublicDomains, config.free_mail)
+        crm_changed = (config.crm, config.free_mail) != (self.config.crm, self.config.free_mail)
+        crm = open_crm(config, self.store, domains, self.office.now) if crm_changed else self.crm
+        rulebook = await asyncio.to_thread(_rulebook, config, courier, crm, domains)
         tls = self.tls | tls_contexts(config)  # a listener that was taken out serves on until the restart
         self.rulebook, self.intake, self.tls, self.config = rulebook, intake_of(config), tls, config
-        if courier is not self.courier:
-            # Deliveries under way keep the old courier until they end; its pool closes by age.
-            self.courier = courier
+        # Deliveries under way keep the old courier until they end; its pool closes by age.
+        self.courier = courier
+        if crm is not self.crm:
+            # Mail under way may still ask the old one; it is closed with the process.
+            self._former_crms.append(self.crm)
+            self.crm = crm
+            crm.start()
+            await crm.reopen()
+
+    async def aclose(self) -> None:
+        """Close what talks to the outside."""
+        await self.courier.aclose()
+        for crm in (*self._former_crms, self.crm):
+            await crm.aclose()
 
 
 def intake_of(config: Config) -> Intake:
@@ -260,7 +278,7 @@ async def open_parts(config: Config, *, instance: str, holder: str, meter: Meter
         )
         holding.append(Parts(config, store, office, courier))
         yield holding[0]
-        await holding[0].courier.aclose()
+        await holding[0].aclose()
     finally:
         await store.aclose()
 
@@ -283,8 +301,18 @@ def _queue_ids(now: Callable[[], datetime]) -> Callable[[], str]:
     return new_id
 
 
-def context_of(parts: Parts, *, wake: Callable[[], None], who: str) -> OperationContext:
-    """What commands work with."""
+def context_of(
+    parts: Parts,
+    *,
+    wake: Callable[[], None],
+    who: str,
+    look_at: Callable[[Sequence[str]], Awaitable[None]] | None = None,
+) -> OperationContext:
+    """What commands work with.
+
+    Args:
+        look_at: Takes ids of tickets at the outside desk that are worth a look; None: nobody is there to look.
+    """
 
     async def decide(octets: bytes, envelope: Envelope) -> Decision:
         peer = parts.intake.peer(envelope.peer.ip, envelope.peer.helo, envelope.peer.role, envelope.peer.tls)
@@ -299,7 +327,14 @@ def context_of(parts: Parts, *, wake: Callable[[], None], who: str) -> Operation
         wake=wake,
         who=who,
         decide=decide,
+        forget_owners=parts.crm.forget,
+        crm=parts.crm.tools,
+        look_at=look_at or _looks_later,
     )
+
+
+async def _looks_later(_external_ids: Sequence[str]) -> None:
+    """The daemon will see it when it polls."""
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import uvloop
 
 from supportrelay.admin.operations import dispatch
 from supportrelay.bootstrap import BoundListener, Parts, check_rules, context_of, open_parts
+from supportrelay.bootstrap_crm import CurrentDesk
 from supportrelay.config import Config, load
 from supportrelay.core.envelope import Envelope
 from supportrelay.core.errors import RelayError
@@ -20,6 +21,8 @@ from supportrelay.edge.control.client import control_path
 from supportrelay.edge.control.server import ControlServer
 from supportrelay.edge.smtp_in import Listener, start_listener
 from supportrelay.flow.accept import Accept
+from supportrelay.flow.desk_watch import DeskWatch
+from supportrelay.flow.desk_work import DeskWorker
 from supportrelay.flow.meter import Meter
 from supportrelay.flow.worker import Worker
 from supportrelay.log import get_logger, hide
@@ -30,6 +33,7 @@ log = get_logger()
 
 _DRAIN_S = 30.0
 _FINISH_S = 60.0
+_DESK_FINISH_S = 15.0
 
 
 def run_worker(
@@ -70,6 +74,7 @@ class _Work:
         self._stop = asyncio.Event()
         self._reloads: set[asyncio.Task[None]] = set()
         self._one_reload = asyncio.Lock()
+        self._outside: _Outside | None = None
 
     async def run(self, instance: str, holder: str, former_holder: str) -> int:
         profile = os.environ.get("SUPPORTRELAY_PROFILE") if self._index == 0 else None
@@ -78,18 +83,25 @@ class _Work:
             if former_holder:
                 # Not `release`: what was under way may be what killed it, so the try counts.
                 await parts.store.take_back(former_holder.rpartition(":")[0], parts.office.now())
+            parts.crm.start()
             worker = Worker(parts.office)
+            outside = self._outside = _Outside(parts) if parts.crm.desk is not None else None
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._stop.set)
             loop.add_signal_handler(signal.SIGHUP, self._begin_reload, parts)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-            control = await self._open_control(parts, worker)
+            control = await self._open_control(parts, worker, outside)
             listeners = [await self._listen(parts, worker, bound) for bound in self._bound]
             working = asyncio.create_task(worker.run())
+            if outside is not None:
+                outside.start()
             self._when_ready()
             await self._stop.wait()
-            await asyncio.gather(*(listener.drain(_DRAIN_S) for listener in listeners))
+            leaving = [listener.drain(_DRAIN_S) for listener in listeners]
+            if outside is not None:
+                leaving.append(outside.leave())  # before the leases of this process are handed back
+            await asyncio.gather(*leaving)
             await worker.leave(_FINISH_S)
             await working
             if control is not None:
@@ -119,13 +131,18 @@ class _Work:
             tls_required=listen.tls.required if listen.tls else False,
         )
 
-    async def _open_control(self, parts: Parts, worker: Worker) -> ControlServer | None:
+    async def _open_control(self, parts: Parts, worker: Worker, outside: "_Outside | None") -> ControlServer | None:
         """The first worker takes commands; what they change is in the store, and all workers see it."""
         if self._index:
             return None
 
         async def perform(op: str, args: Mapping[str, Any], who: str) -> dict[str, Any]:
-            return await dispatch(context_of(parts, wake=worker.wake, who=who), op, args)
+            def wake() -> None:
+                worker.wake()
+                parts.office.wake_desk()
+
+            look_at = outside.look_at if outside is not None else None
+            return await dispatch(context_of(parts, wake=wake, who=who, look_at=look_at), op, args)
 
         server = ControlServer(control_path(self._config.state_folder), perform)
         await server.start()
@@ -152,4 +169,40 @@ class _Work:
         hide(*config.secrets)
         await asyncio.to_thread(check_rules, config)
         await parts.reload(config)
+        if self._outside is not None:
+            self._outside.resume()
         log.info("config.reloaded", worker=self._index)
+
+
+class _Outside:
+    """The work of one process for an outside desk: what we ask of it, and what people do there."""
+
+    def __init__(self, parts: Parts) -> None:
+        desk = CurrentDesk(lambda: parts.crm.desk)
+        crm = parts.config.crm
+        self._worker = DeskWorker(parts.office, parts.store, desk)
+        self._watch = DeskWatch(parts.office, parts.store, desk, poll_every=crm.poll_every, lag=crm.search_lag)
+        self._tasks: set[asyncio.Task[None]] = set()
+        parts.office.wake_desk = self._worker.wake
+
+    def start(self) -> None:
+        self._keep(self._worker.run())
+        self._keep(self._watch.run())
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def resume(self) -> None:
+        """The configuration changed: what kept the desk from answering may be over."""
+        self._worker.resume()
+
+    async def look_at(self, external_ids: Sequence[str]) -> None:
+        """Somebody said that these changed there; looked at behind the answer."""
+        self._keep(self._watch.look(external_ids))
+
+    async def leave(self) -> None:
+        self._watch.leave()
+        await self._worker.leave(_DESK_FINISH_S)
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -309,8 +309,8 @@ def test_a_token_may_stand_in_a_file(write: Write, tmp_path: Path) -> None:
             id="log_mail",
         ),
         pytest.param(
-            crm("kind: hubspot, token: a", f"kind: hubspot, {BOARD}, poll_every: ^1s"),
-            "crm.tickets.poll_every: '1s': must be between 5s and 1h",
+            crm("kind: hubspot, token: a", f"kind: hubspot, {BOARD}, poll_every: ^2h"),
+            "crm.tickets.poll_every: '2h': must be between 1s and 1h",
             id="poll_every",
         ),
         pytest.param(

@@ -62,11 +62,12 @@ class Relay:
         self.config = config
         self.config_path = folder / "supportrelay.yaml"
         self.write_config()
-        companies_path = folder / "companies.yaml"
-        companies_path.write_text(yaml.safe_dump({"companies": companies}, allow_unicode=True))
         self.process: subprocess.Popen[bytes] | None = None
         self.log_path = folder / "relay.log"
-        self.run("crm", "import", str(companies_path))
+        if companies:
+            companies_path = folder / "companies.yaml"
+            companies_path.write_text(yaml.safe_dump({"companies": companies}, allow_unicode=True))
+            self.run("crm", "import", str(companies_path))
 
     def write_config(self) -> None:
         self.config_path.write_text(yaml.safe_dump(self.config, allow_unicode=True, sort_keys=False))

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from supportrelay.config.loading import load
     from supportrelay.config.models import Config
     from supportrelay.config.ports import check_ports
-    from supportrelay.config.reload import diff_needing_restart
+    from supportrelay.config.reload import crm_needs_restart, diff_needing_restart
 
 __all__ = [
     "Config",
     "ConfigError",
     "check_ports",
+    "crm_needs_restart",
     "diff_needing_restart",
     "find_config",
     "load",
@@ -34,6 +35,7 @@ __all__ = [
 _MODULES = {
     "Config": "models",
     "check_ports": "ports",
+    "crm_needs_restart": "reload",
     "diff_needing_restart": "reload",
     "load": "loading",
     "owner_conflicts": "checks",

@@ -121,8 +121,8 @@ def _timeout(value: timedelta) -> timedelta:
 
 
 def _poll_every(value: timedelta) -> timedelta:
-    if not timedelta(seconds=5) <= value <= timedelta(hours=1):
-        raise ValueError("must be between 5s and 1h")
+    if not timedelta(seconds=1) <= value <= timedelta(hours=1):
+        raise ValueError("must be between 1s and 1h")
     return value
 
 

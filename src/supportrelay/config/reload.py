@@ -2,7 +2,7 @@
 
 from supportrelay.config.models import Config
 
-__all__ = ["diff_needing_restart"]
+__all__ = ["crm_needs_restart", "diff_needing_restart"]
 
 
 def diff_needing_restart(old: Config, new: Config) -> list[str]:
@@ -25,3 +25,8 @@ def diff_needing_restart(old: Config, new: Config) -> list[str]:
         "workers": (c.workers for c in (old, new)),
     }
     return [key for key, (before, after) in pairs.items() if before != after]
+
+
+def crm_needs_restart(old: Config, new: Config) -> bool:
+    """Something of ``crm`` differs that a running daemon cannot change; it keeps the whole section then."""
+    return any(key.startswith("crm.") for key in diff_needing_restart(old, new))

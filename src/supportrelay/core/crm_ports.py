@@ -36,7 +36,10 @@ class DirectorySource(Protocol):
     nobody is an empty answer.
     """
 
-    kind: str
+    @property
+    def kind(self) -> str:
+        """``hubspot`` ..."""
+        ...
 
     async def look_up(self, customers: Sequence[Mailbox]) -> Mapping[str, DirectoryAnswer]:
         """The answer about each customer, by `Mailbox.key`, in as few calls as there are; at most 100 at once.
@@ -59,17 +62,22 @@ class DirectorySource(Protocol):
 
 
 class TicketDesk(Protocol):
-    """Where tickets live outside. Errors as for `DirectorySource`.
+    """Where tickets live outside. Errors as for `DirectorySource`."""
 
-    Attributes:
-        kind: ``hubspot`` ...
-        tells_stage: `current` and `changed` know the stage; a plain e-mail-to-case address does not.
-        has_directory_ids: Companies and deals of the directory in use have the desk's own ids.
-    """
+    @property
+    def kind(self) -> str:
+        """``hubspot`` ..."""
+        ...
 
-    kind: str
-    tells_stage: bool
-    has_directory_ids: bool
+    @property
+    def tells_stage(self) -> bool:
+        """`current` and `changed` know the stage; a plain e-mail-to-case address does not."""
+        ...
+
+    @property
+    def has_directory_ids(self) -> bool:
+        """Companies and deals of the directory in use have the desk's own ids."""
+        ...
 
     async def find(self, key: str) -> DeskTicket | None:
         """The ticket with our key, None when there is none. Sees every write that was answered before."""

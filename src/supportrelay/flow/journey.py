@@ -156,7 +156,10 @@ class Journey:
         )
         if changes:
             settlement = replace(settlement, changes=(*settlement.changes, *changes))
-        return await office.store.settle(settlement), assigned
+        settled = await office.store.settle(settlement)
+        if settlement.desk is not None and not settled.conflict:
+            office.wake_desk()
+        return settled, assigned
 
     def _begun(self, accepted: Accepted, facts: Facts, assigned: Assigned, settled: Settled) -> Begun | None:
         decision = assigned.decision

@@ -72,6 +72,7 @@ class Office:
         now: Aware, UTC. new_id: a fresh queue id.
         fraction: A random number in [0, 1) for jitter.
         meter: Only while somebody measures.
+        wake_desk: Called when work for the outside desk was committed.
     """
 
     store: Store
@@ -84,3 +85,4 @@ class Office:
     fraction: Callable[[], float]
     lease: Callable[[], Lease]
     meter: Meter | None = None
+    wake_desk: Callable[[], None] = lambda: None
