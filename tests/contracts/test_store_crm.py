@@ -95,6 +95,8 @@ async def test_the_calls_of_a_day_are_counted_by_the_date(store: SqliteStore, ot
 async def test_a_closed_gate_is_closed_for_all_until_its_time(store: SqliteStore, other: SqliteStore) -> None:
     await store.close("hubspot", after(30), "401: the token is refused")
     await other.close("hubspot", after(10), "503")
+    await asyncio.gather(store.close("search", after(30), "429"), store.close("search", after(10), "503"))
+    assert await other.gate("search") == GateState(after(30), "429")
     commits = other.commits
     with pytest.raises(CrmDown) as caught:
         await enter(other, at=29)
@@ -103,7 +105,7 @@ async def test_a_closed_gate_is_closed_for_all_until_its_time(store: SqliteStore
     assert caught.value.is_closed
     assert await enter(other, at=30) == 0
     assert await enter(other, at=30) == 0
-    assert (await other.gate("search")) == GateState()
+    assert (await other.gate("files")) == GateState()
 
 
 async def test_opening_and_closing_write_only_what_changes(store: SqliteStore, other: SqliteStore) -> None:

@@ -513,6 +513,11 @@ async def test_living_tickets_are_looked_at_in_turn(store: SqliteStore) -> None:
     assert await look(5, store_time) == []
     assert store.commits == before
     assert await look(5, store_time + timedelta(hours=2)) == ["901", "902"]
+    # Those with an end are not even walked over again.
+    in_turn = store.read(
+        lambda c: c.execute("SELECT external_id FROM desk_tickets WHERE looked_at < 1 << 62").fetchall()
+    )
+    assert sorted(in_turn) == [("901",), ("902",)]
 
     await a_reply(store, "q5", Settled(ticket_id=numbers["903"], conversation_id=3), at=70)
     assert await look(5, store_time + timedelta(hours=3)) == ["903"]
@@ -682,6 +687,7 @@ async def test_mail_that_was_decided_before_the_deletion_asks_nothing_of_the_des
 
     assert (await store.settle(late)).conflict == "changed"
     await a_reply(store, "q3", opened, at=52)
+    assert (await store.ticket_show(number_of(opened)))["desk"]["waiting"] == 0
     assert await store.claim_desk(after(99), LEASE, 10) == []
 
 
