@@ -82,6 +82,8 @@ EVENTS: dict[str, str] = {
     "crm.scope_missing": "The token lacks a scope (403); such calls rest for five minutes. A person has to look.",
     "crm.day_nearly_used": "Under a twentieth of the CRM's calls of the day is left; polls and refreshing rest.",
     "crm.gate_not_kept": "That the CRM rests, or answers again, could not be kept for the other processes.",
+    "hook.refused": "A webhook without a valid signature was refused; counted by the minute.",
+    "hook.not_taken": "A webhook could not be handed to the daemon; whoever sent it was asked to come again.",
     "control.opened": "The control socket takes commands.",
     "control.refused": "Somebody without the right spoke to the control socket.",
     "control.failed": "A command through the control socket failed by a mistake of ours.",

@@ -15,7 +15,7 @@ from supportrelay.cli.crm_setup import config_lines, tell_check
 from supportrelay.config import Config, load
 from supportrelay.core.errors import CrmDown, CrmRefusal
 from supportrelay.edge.crm.builtin import BuiltinDirectory
-from supportrelay.edge.crm.hubspot import setup as setup_module
+from supportrelay.edge.crm.hubspot import setup as hubspot_setup
 from supportrelay.edge.domains import PublicDomains
 from supportrelay.edge.store import SqliteStore
 from supportrelay.i18n import Catalogue, read_catalogue
@@ -73,7 +73,7 @@ def test_every_step_and_reason_has_its_sentence() -> None:
         assert f"crm_setup.what.{what}" in known
     for state in ("exists", "make", "made", "cannot"):
         assert f"crm_setup.state.{state}" in known
-    sources = Path(setup_module.__file__).parent
+    sources = Path(hubspot_setup.__file__).parent
     whys = set(re.findall(r'StepState\.CANNOT, "(\w+)"', (sources / "setup.py").read_text("utf-8")))
     codes = set(re.findall(r'Finding\(\s*"(\w+)"', (sources / "checking.py").read_text("utf-8"))) - {"step"}
     assert len(whys) > 6

@@ -3,7 +3,7 @@
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import uvicorn
 from starlette.applications import Starlette
@@ -14,8 +14,8 @@ from starlette.routing import Route
 __all__ = ["health_app", "open_web_port", "serve_health"]
 
 
-def health_app(is_alive: Callable[[], bool]) -> Starlette:
-    """200 ``{"status": "ok"}`` on ``/healthz``, 503 when the daemon is not alive, 404 elsewhere."""
+def health_app(is_alive: Callable[[], bool], more: Sequence[Route] = ()) -> Starlette:
+    """200 ``{"status": "ok"}`` on ``/healthz``, 503 when the daemon is not alive; ``more``; 404 elsewhere."""
 
     async def healthz(_request: Request) -> JSONResponse:
         alive = is_alive()
@@ -25,7 +25,7 @@ def health_app(is_alive: Callable[[], bool]) -> Starlette:
         return JSONResponse({"status": "not found"}, 404)
 
     return Starlette(
-        routes=[Route("/healthz", healthz, methods=["GET", "HEAD"])],
+        routes=[Route("/healthz", healthz, methods=["GET", "HEAD"]), *more],
         exception_handlers={404: nothing_here},
     )
 
@@ -48,7 +48,14 @@ def open_web_port(host: str, port: int) -> socket.socket:
     return bound
 
 
-def serve_health(host: str, port: int, *, is_alive: Callable[[], bool], bound: socket.socket | None = None) -> None:
+def serve_health(
+    host: str,
+    port: int,
+    *,
+    is_alive: Callable[[], bool],
+    bound: socket.socket | None = None,
+    more: Sequence[Route] = (),
+) -> None:
     """Answer until SIGTERM or SIGINT; returns then.
 
     Args:
@@ -56,13 +63,14 @@ def serve_health(host: str, port: int, *, is_alive: Callable[[], bool], bound: s
         port: Port, 0 for a free one.
         is_alive: Asked on every request, in the event loop; must be quick.
         bound: An open socket to use in place of host and port.
+        more: Routes besides ``/healthz`` (`hooks.hubspot_hook`).
 
     Raises:
         OSError: The port cannot be opened.
     """
     listening = bound or open_web_port(host, port)
     config = uvicorn.Config(
-        health_app(is_alive),
+        health_app(is_alive, more),
         http="h11",
         ws="none",
         loop="asyncio",
