@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable
 from enum import StrEnum
 
+from supportrelay.core.automatic_words import looks_automatic, says_absence
 from supportrelay.core.envelope import Envelope
 from supportrelay.core.facts import Facts
 from supportrelay.core.reason import Reason
@@ -92,7 +93,7 @@ def classify_automatic(facts: Facts, envelope: Envelope) -> Automatic:
         if found is not None:
             kind, said = row_kind, found
             break
-    looks = _looks_automatic(facts.subject)
+    looks = looks_automatic(facts.subject)
     return Automatic(
         kind=kind,
         reason=Reason.of(f"automatic.{kind}", field=said[0], value=said[1][:80]) if said[0] else _PERSON,
@@ -230,7 +231,7 @@ def _by_vacation(mail: _Signs) -> _Said:
 def _by_absence_subject(mail: _Signs) -> _Said:
     """An automatic answer by its header and an absence by its subject (Gmail writes no more than that)."""
     said = _by_auto_replied(mail)
-    return ("subject", mail.facts.subject) if said and _has_words(mail.facts.subject, _ABSENCE_WORDS) else None
+    return ("subject", mail.facts.subject) if said and says_absence(mail.facts.subject) else None
 
 
 def _by_auto_replied(mail: _Signs) -> _Said:
@@ -375,49 +376,3 @@ def _forbids_answer(mail: _Signs) -> bool:
         or bool(mail.suppress & _SILENT_SUPPRESS)
         or any(mail.has(name) for name in _LIST_FIELDS)
     )
-
-
-# --- words in a subject (RULES 2B.8) -------------------------------------------------------------------------------
-
-_ABSENCE_WORDS = (
-    "不在",
-    "外出中",
-    "休暇",
-    "退職",
-    "out of office",
-    "out of the office",
-    "out-of-office",
-    "abwesen",
-    "absence du bureau",
-    "poza biurem",
-    "nieobecno",
-    "vacation",
-)
-_ANSWER_WORDS = (
-    "自動返信",
-    "自動応答",
-    "自動送信",
-    "automatic reply",
-    "automatische antwort",
-    "réponse automatique",
-    "autoodpowied",
-    "automatyczna odpowied",
-    "odpowiedź automatyczna",
-    "risposta automatica",
-    "respuesta automática",
-    "automatisch antwoord",
-    "autosvar",
-)
-_WORDS = _ABSENCE_WORDS + _ANSWER_WORDS
-_AT_THE_START = re.compile(
-    r"\s*(?:auto\s*[:：]|auto[ -]?(?:reply|respon)|absent(?:e|es|s)?(?![a-zà-ÿ]))", re.IGNORECASE
-)
-
-
-def _has_words(subject: str, words: tuple[str, ...]) -> bool:
-    lowered = subject[:200].lower()
-    return any(word in lowered for word in words)
-
-
-def _looks_automatic(subject: str) -> bool:
-    return _has_words(subject, _WORDS) or _AT_THE_START.match(subject) is not None

@@ -59,6 +59,7 @@ class CopyContext:
         received: A whole Received field with its line ends (`rewrite.received_line`).
         trail: Value of X-Supportrelay-Trail (`token.trail`).
         new_message_id: With brackets; "" keeps the original's.
+        is_smtputf8: It goes out as SMTPUTF8, so that its header may hold UTF-8.
         unproven_word: Stands for the author's name when nobody could tell who wrote: 未確認.
     """
 
@@ -69,6 +70,7 @@ class CopyContext:
     trail: str = ""
     new_message_id: str = ""
     unproven_word: str = "unverified"
+    is_smtputf8: bool = False
 
 
 def plain_field(name: str, value: str) -> bytes:

@@ -4,7 +4,7 @@ import binascii
 import re
 from collections.abc import Iterator
 
-from supportrelay.core.charset import decode_text
+from supportrelay.core.charset import decode_text, encode_text
 
 __all__ = ["decode_words", "encode_words", "one_line"]
 
@@ -33,7 +33,8 @@ def decode_words(text: str) -> str:
         return text
     whole = _WORD.fullmatch(text)
     if whole:
-        return decode_text(_payload(whole[2], whole[3]), whole[1].partition("*")[0])
+        charset = whole[1].partition("*")[0]
+        return decode_text(_payload(whole[2], whole[3], charset), charset)
     out: list[str] = []
     end = 0
     charset, octets, pending_base64 = "", b"", ""
@@ -53,15 +54,15 @@ def decode_words(text: str) -> str:
             pending_base64 = payload[-1] if len(payload) % 4 == 1 and not payload.endswith("=") else ""
             octets += _base64(payload[:-1] if pending_base64 else payload)
         else:
-            octets += _q(payload)
+            octets += _q(payload, charset)
             pending_base64 = ""
         end = match.end()
     out.extend((decode_text(octets, charset), text[end:]))
     return "".join(out)
 
 
-def _payload(kind: str, text: str) -> bytes:
-    return _base64("".join(text.split())) if kind in "bB" else _q(text)
+def _payload(kind: str, text: str, charset: str) -> bytes:
+    return _base64("".join(text.split())) if kind in "bB" else _q(text, charset)
 
 
 def _base64(payload: str) -> bytes:
@@ -79,8 +80,10 @@ def _base64(payload: str) -> bytes:
     return b""
 
 
-def _q(payload: str) -> bytes:
-    return binascii.a2b_qp(payload.encode("utf-8", "replace"), header=True)
+def _q(payload: str, charset: str) -> bytes:
+    """Decode Q; raw characters in a word, where none belong, have been read already and stand for themselves."""
+    raw = None if payload.isascii() else encode_text(payload, charset)
+    return binascii.a2b_qp(payload.encode("utf-8", "replace") if raw is None else raw, header=True)
 
 
 # --- the way back

@@ -60,7 +60,7 @@ class HeaderBlock(NamedTuple):
 _new_tuple = tuple.__new__  # a quarter of the time of the constructor that NamedTuple writes
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _RAW_FIELD = re.compile(rb"[^\n]*+\n(?:[ \t][^\n]*+\n)*+(?:[ \t][^\n]*+\Z)?|[^\n]++\Z")
-_NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_NAME = re.compile(rb"([!-9;-~]{1,900}+)[ \t]*:")  # a longer one could not even stand on a line
 # Names as nearly every mail writes them; looking them up is quicker than matching and lowering.
 _USUAL = """
 ARC-Authentication-Results ARC-Message-Signature ARC-Seal Authentication-Results Auto-Submitted Bcc CC Cc
@@ -125,16 +125,30 @@ def _field_name(raw: bytes) -> str:
     return match[1].decode("ascii").lower() if match else ""
 
 
-def raw_value(field: HeaderField) -> str:
-    """The value on one line as written, encoded words still encoded: what structured fields are parsed from."""
+def raw_value(field: HeaderField, charset: str | None = None) -> str:
+    """The value on one line as written, encoded words still encoded: what structured fields are parsed from.
+
+    Raw octets are UTF-8, else of ``charset`` (what the mail calls its text) when they fit it, else guessed.
+    """
     raw = field.raw
     value = raw[raw.find(b":") + 1 :].strip() if field.name else raw.strip()
     if b"\n" in value:
         value = value.replace(b"\r\n", b"").replace(b"\n", b"").replace(b"\t", b" ")
     if not value.isascii() or b"\x1b" in value:
-        return one_line(decode_text(value, None))
+        return one_line(_decode_raw(value, charset))
     text = value.decode("ascii")
     return text if text.isprintable() else one_line(text)
+
+
+def _decode_raw(value: bytes, charset: str | None) -> str:
+    if charset and not value.isascii():
+        try:
+            return value.decode("utf-8")
+        except UnicodeError:
+            text = decode_text(value, charset)
+            if "\ufffd" not in text:
+                return text
+    return decode_text(value, None)
 
 
 def field_value(field: HeaderField) -> str:

@@ -180,14 +180,16 @@ _FOOTER = re.compile(rb"[^\sA-Za-z0-9+/=]")
 
 
 def _base64(octets: bytes, part: Part, body: bytes) -> list[Edit]:
-    """The whole content anew; what a mailing list or a scanner wrote below the padding stays where it was."""
-    lines = base64_lines(body)
-    content = octets[part.body_start : part.end]
-    padding = content.find(b"=")
-    below = content[padding:].lstrip(b"=") if padding >= 0 else b""
-    if _FOOTER.search(below):
-        return [Edit(part.body_start, part.end - len(below), lines.removesuffix(b"\r\n"))]
-    return [Edit(part.body_start, part.end, ended(octets, part, lines))]
+    """The whole content anew.
+
+    Raises:
+        CannotEdit: A mailing list or a scanner wrote below the padding. Encoded anew there may be no padding, and what
+            is below would be read as more of it.
+    """
+    padding = octets.find(b"=", part.body_start, part.end)
+    if padding >= 0 and _FOOTER.search(octets, padding, part.end):
+        raise CannotEdit("words below base64")
+    return [Edit(part.body_start, part.end, ended(octets, part, base64_lines(body)))]
 
 
 def ended(octets: bytes, part: Part, new: bytes) -> bytes:

@@ -24,6 +24,7 @@ from supportrelay.core.mime import (
     walk,
 )
 from supportrelay.core.quoted import forwarded_author, own_words, split_html_quote
+from supportrelay.core.raw_header import charset_hint
 from supportrelay.core.subject import has_forward_prefix
 
 __all__ = ["attachment_sizes", "read_facts"]
@@ -48,7 +49,8 @@ def read_facts(octets: bytes) -> Facts:
     except MimeError as exc:
         problems = (f"structure: {exc}",)
         header = split_headers(octets, 0, min(len(octets), MAX_HEADER_OCTETS))
-    fields, addresses = _read_fields(header)
+    hint = None if octets[: header.end].isascii() else charset_hint(octets)
+    fields, addresses = _read_fields(header, hint)
     body = _read_body(octets, root) if root else _Body(decode_text(octets[header.end :][:_MAX_BODY_OCTETS], None))
     subject = fields["subject"][0] if "subject" in fields else ""
     is_forward = has_forward_prefix(subject)
@@ -102,7 +104,7 @@ def read_facts(octets: bytes) -> Facts:
 _NEVER_WORDED = frozenset({"authentication-results", "arc-authentication-results", "received-spf"})
 
 
-def _read_fields(header: HeaderBlock) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+def _read_fields(header: HeaderBlock, hint: str | None) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """Decoded values of every field, and the undecoded ones of address fields (a name must not become an address)."""
     fields: dict[str, list[str]] = {}
     addresses: dict[str, list[str]] = {}
@@ -110,7 +112,7 @@ def _read_fields(header: HeaderBlock) -> tuple[dict[str, list[str]], dict[str, l
         name = field.name
         if not name:
             continue
-        value = raw_value(field)
+        value = raw_value(field, hint)
         if name in _ADDRESS_FIELDS:
             addresses.setdefault(name, []).append(value)
         is_worded = "=?" in value and name not in _NEVER_WORDED

@@ -4,6 +4,7 @@ Notes, for the trace (``code`` or ``code:detail``)::
 
     line_ends.normalised     lone CR, lone LF, NUL or a missing blank line were mended
     header.refolded:NAME     a line of that field was over 998 octets
+    header.encoded:NAME      raw octets of that field became encoded words; the next hop takes ASCII only
     header.garbage           lines that are no header field were kept as X-Original-Line
     from.missing, from.several, date.missing, message_id.missing
     part.re_encoded          the banner needed another transfer encoding in its part
@@ -28,6 +29,7 @@ from supportrelay.core.envelope import Envelope
 from supportrelay.core.headers import HeaderBlock, HeaderField, split_headers
 from supportrelay.core.mime import MAX_HEADER_OCTETS, MimeError, read_parts
 from supportrelay.core.part_edit import CannotEdit
+from supportrelay.core.raw_header import make_header_ascii
 from supportrelay.core.settings import SupportAddress
 from supportrelay.core.splice import Edit, first_long_line, normalise_line_ends, splice
 from supportrelay.core.value import value_class
@@ -68,7 +70,10 @@ def compose_copy(
         banner: Rendered; None changes the header only.
     """
     normal = normalise_line_ends(octets)
-    notes = () if normal is octets else ("line_ends.normalised",)
+    notes: tuple[str, ...] = () if normal is octets else ("line_ends.normalised",)
+    if not context.is_smtputf8:
+        normal, encoded = make_header_ascii(normal)
+        notes += encoded
     wanted = None if plan.banner == "none" else banner
     writer = _Composer(octets, normal, plan, address, kind, context, wanted)
     for attempt in (writer.edited, writer.attached):

@@ -46,6 +46,7 @@ def compose(office: Office, rulebook: Rulebook, original: Original, kind: Delive
         trail=trail(office.keys[0], office.instance, original.queue_id),
         new_message_id=new_message_id,
         unproven_word=rulebook.word(address.language, "unverified"),
+        is_smtputf8=original.envelope.is_smtputf8,
     )
     if kind == DeliveryKind.AS_IS or plan is None:
         return as_is_copy(original.octets, context=context)
