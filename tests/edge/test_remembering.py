@@ -159,6 +159,21 @@ async def test_a_known_customers_mail_costs_no_call(
     assert crm.calls == [("look_up", ANN.key)]
 
 
+async def test_a_kept_answer_is_read_once_and_then_only_looked_at(
+    crm: FakeCrm, directory: RememberingDirectory, store: SqliteStore, clock: Clock
+) -> None:
+    """A company may have thousands of deals; each mail would read them all."""
+    first = await directory.find(ANN)
+    kept = store.recall("customer", ANN.key)
+    assert kept is not None
+    assert store.stamp("customer", ANN.key) == (kept.known_at, kept.expires_at) == (T0, T0 + timedelta(minutes=5))
+    assert store.stamp("customer", BOB.key) is None
+
+    assert await directory.find(ANN) is first
+    other_worker = a_directory(crm, store, clock)
+    assert await other_worker.find(ANN) is await other_worker.find(ANN)
+
+
 async def test_many_of_the_same_moment_are_asked_for_in_one(crm: FakeCrm, directory: RememberingDirectory) -> None:
     answers = await asyncio.gather(*(directory.find(one) for one in (ANN, BOB, EVE, ANN)))
 

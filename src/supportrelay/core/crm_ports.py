@@ -178,6 +178,10 @@ class CrmMemory(Protocol):
         """What is kept. Reads by key, on the event loop."""
         ...
 
+    def stamp(self, kind: str, key: str) -> tuple[datetime, datetime] | None:
+        """``(known_at, expires_at)`` of what is kept, without its body, which may be long."""
+        ...
+
     async def remember(self, kind: str, answers: Mapping[str, Any], known_at: datetime, expires_at: datetime) -> None:
         """Keep these (key -> body), in one commit."""
         ...

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from supportrelay.core.crm_ports import GateState, Remembered
@@ -23,6 +24,7 @@ __all__ = [
     "remember",
     "reopen",
     "someone_elses_duty",
+    "stamp",
     "unlike_remembered",
 ]
 
@@ -31,6 +33,7 @@ _DAY_US = 86_400 * 1_000_000
 _CLOCK_JUMP_US = 3600 * 1_000_000
 
 _KNOWN = "SELECT known_at, expires_at, body FROM crm_answers WHERE kind = ? AND key = ?"
+_STAMP = "SELECT known_at, expires_at FROM crm_answers WHERE kind = ? AND key = ?"
 _REMEMBER = """
 INSERT INTO crm_answers (kind, key, known_at, expires_at, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT (kind, key)
 DO UPDATE SET known_at = excluded.known_at, expires_at = excluded.expires_at, body = excluded.body
@@ -60,6 +63,12 @@ def recall(connection: sqlite3.Connection, kind: str, key: str) -> Remembered | 
     if row is None:
         return None
     return Remembered(from_microseconds(row[0]), from_microseconds(row[1]), unpack_json(row[2]))
+
+
+def stamp(connection: sqlite3.Connection, kind: str, key: str) -> tuple[datetime, datetime] | None:
+    """From when it is and until when it is fresh."""
+    row = connection.execute(_STAMP, (kind, clean_text(key))).fetchone()
+    return None if row is None else (from_microseconds(row[0]), from_microseconds(row[1]))
 
 
 def unlike_remembered(

@@ -194,6 +194,10 @@ class StoreCrm:
         """What is kept under a key."""
         return self.read(lambda c: crm_memory.recall(c, kind, key))
 
+    def stamp(self, kind: str, key: str) -> tuple[datetime, datetime] | None:
+        """From when that is and until when it is fresh."""
+        return self.read(lambda c: crm_memory.stamp(c, kind, key))
+
     async def remember(self, kind: str, answers: Mapping[str, Any], known_at: datetime, expires_at: datetime) -> None:
         """Keep these answers, in one commit; none when they are kept so already."""
         known, expires = to_microseconds(known_at), to_microseconds(expires_at)
