@@ -7,7 +7,7 @@ from typing import Any
 
 from supportrelay.core.value import value_class
 from supportrelay.edge.crm.hubspot import reading
-from supportrelay.edge.crm.hubspot.records import Records
+from supportrelay.edge.crm.hubspot.records import Records, listed, living
 from supportrelay.edge.crm.hubspot.settings import DirectorySettings
 
 __all__ = ["Companies", "FoundCompany", "a_label", "spellings"]
@@ -105,10 +105,8 @@ class Companies:
         after = ""
         for _ in range(_MOST_HITS // _HITS_A_PAGE):
             answer = await records.post(records.paths.search("companies"), body)
-            for record in reading.results(answer):
-                if reading.record_id(record) and not reading.is_true(record.get("archived")):
-                    company = self._company(record)
-                    found[company.id] = company
+            for company in map(self._company, living(listed(answer))):
+                found[company.id] = company
             following = reading.next_after(answer)
             if not following or following == after:
                 break

@@ -9,7 +9,7 @@ from supportrelay.core.directory import Deal, DealState
 from supportrelay.core.errors import CrmRefusal
 from supportrelay.edge.crm.hubspot import reading
 from supportrelay.edge.crm.hubspot.owners import OwnerBook
-from supportrelay.edge.crm.hubspot.records import NOT_FOUND, Records
+from supportrelay.edge.crm.hubspot.records import NOT_FOUND, Records, listed
 from supportrelay.edge.crm.hubspot.settings import DirectorySettings
 
 __all__ = ["Deals", "StageTable"]
@@ -51,7 +51,7 @@ class StageTable:
             except CrmRefusal as exc:
                 if exc.http_status != NOT_FOUND:
                     raise
-                answer = {}
+                answer = {"results": []}
             self._states = dict(_states(answer))
             self._read_at = asked_at
 
@@ -63,7 +63,7 @@ class StageTable:
 
 
 def _states(answer: Any) -> Iterable[tuple[str, DealState]]:
-    for pipeline in reading.results(answer):
+    for pipeline in listed(answer):
         stages = pipeline.get("stages")
         for stage in stages if isinstance(stages, list) else ():
             number = reading.record_id(stage)

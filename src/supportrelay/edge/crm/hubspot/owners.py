@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from supportrelay.core.errors import AddressError
+from supportrelay.core.errors import AddressError, CrmDown
 from supportrelay.core.mailbox import comparing_form
 from supportrelay.core.value import value_class
 from supportrelay.edge.crm.hubspot import reading
-from supportrelay.edge.crm.hubspot.records import Records
+from supportrelay.edge.crm.hubspot.records import Records, listed
 
 __all__ = ["MOST_OWNERS", "Owner", "OwnerBook", "Standing"]
 
@@ -111,10 +111,11 @@ class OwnerBook:
         params = {"limit": str(_PAGE), "archived": "true" if is_archived else "false"}
         for _ in range(_PAGES):
             answer = await records.get(records.paths.owners(), params)
-            for record in reading.results(answer):
+            for record in listed(answer):
                 owner = _owner(record)
-                if owner.id:
-                    found[owner.id] = owner
+                if not owner.id:
+                    raise CrmDown("an owner without id")
+                found[owner.id] = owner
             after = reading.next_after(answer)
             if not after or after == params.get("after"):
                 break

@@ -11,7 +11,7 @@ from supportrelay.edge.crm.hubspot import reading
 from supportrelay.edge.crm.hubspot.client import HubSpotClient, Lane
 from supportrelay.edge.crm.hubspot.paths import Paths
 
-__all__ = ["Link", "Records", "by_number"]
+__all__ = ["NOT_FOUND", "Link", "Records", "by_number", "listed", "living"]
 
 NOT_FOUND = 404
 _BATCH, _BATCH_WITH_HISTORY, _LINKED = 100, 50, 1000
@@ -90,7 +90,9 @@ class Records:
             if exc.http_status == NOT_FOUND:
                 return {}
             raise
-        return found if isinstance(found, dict) and not reading.is_true(found.get("archived")) else {}
+        if not _is_whole(found):
+            raise CrmDown(f"an answer about one of {kind} cannot be read")
+        return {} if reading.is_true(found.get("archived")) else dict(found)
 
     async def many(
         self, kind: str, ids: Iterable[str], properties: Sequence[str], *, id_property: str = "", history: str = ""
@@ -112,8 +114,8 @@ class Records:
                     for chunk in chunks[at : at + _TOGETHER]
                 )
             )
-            found += [one for answer in answers for one in reading.results(answer)]
-        return [one for one in found if reading.record_id(one) and not reading.is_true(one.get("archived"))]
+            found += [one for answer in answers for one in answer]
+        return living(found)
 
     async def by_id(
         self, kind: str, ids: Iterable[str], properties: Sequence[str], *, history: str = "", follows: bool = True
@@ -149,7 +151,7 @@ class Records:
             inputs, waiting = waiting[:_LINKED], waiting[_LINKED:]
             answer = await self._read_some(self.paths.associations_batch_read(kind, to_kind), {"inputs": inputs})
             asked = {one["id"]: one.get("after") for one in inputs}
-            for result in reading.results(answer):
+            for result in answer:
                 from_id = reading.record_id(result.get("from"))
                 if from_id not in asked:
                     continue
@@ -162,8 +164,8 @@ class Records:
                     waiting.append({"id": from_id, "after": after})
         return {from_id: list(here.values())[: most or None] for from_id, here in found.items()}, cut
 
-    async def _read_some(self, path: str, body: Mapping[str, Any]) -> Any:
-        """A batch read; nothing when none of them is there.
+    async def _read_some(self, path: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The results of a batch read; nothing when none of them is there.
 
         A batch answers 207 with ``errors`` for what it could not read. Only "not found" means that it is not there.
         """
@@ -171,27 +173,53 @@ class Records:
             answer = await self.post(path, body)
         except CrmRefusal as exc:
             if exc.http_status == NOT_FOUND:
-                return {}
+                return []
             raise
         errors = answer.get("errors") if isinstance(answer, Mapping) else None
         for error in errors if isinstance(errors, list) else ():
             words = f"{reading.text(error, 'category')} {reading.text(error, 'subCategory')}".strip()
             if words and "NOT_FOUND" not in words:
                 raise CrmDown(f"a part of a batch was not read: {reading.printable(words, 100)}")
-        return answer
+        return listed(answer)
+
+
+def listed(answer: Any) -> list[dict[str, Any]]:
+    """The objects of a list.
+
+    Raises:
+        CrmDown: There is none, or something else in it. To take garbage for "nothing" would send a customer's mail
+            to Allmember.
+    """
+    found = answer.get("results") if isinstance(answer, Mapping) else None
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise CrmDown("an answer without results")
+    return found
+
+
+def living(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that are not archived; errors as for `listed`."""
+    found = list(records)
+    if not all(map(_is_whole, found)):
+        raise CrmDown("an answer with a record without id or properties")
+    return [one for one in found if not reading.is_true(one.get("archived"))]
+
+
+def _is_whole(record: Any) -> bool:
+    return bool(reading.record_id(record)) and isinstance(record.get("properties"), Mapping)
 
 
 def _links(result: Mapping[str, Any], primary: int | None) -> list[Link]:
     entries = result.get("to")
     found = []
-    for entry in entries if isinstance(entries, list) else ():
+    for entry in entries if isinstance(entries, list) else (None,):
         to_id = reading.record_id(entry, "toObjectId")
-        if to_id:
-            found.append(Link(to_id, _is_primary(entry, primary)))
+        if not to_id:
+            raise CrmDown("an association to nothing")
+        found.append(Link(to_id, _is_primary(entry, primary)))
     return found
 
 
-def _is_primary(entry: Mapping[str, Any], primary: int | None) -> bool:
+def _is_primary(entry: Any, primary: int | None) -> bool:
     types = entry.get("associationTypes")
     return any(
         (reading.text(one, "category") == "HUBSPOT_DEFINED" and reading.record_id(one, "typeId") == str(primary))
