@@ -1,5 +1,6 @@
 """The settings of a CRM: HubSpot as directory, as desk, as both; what is missing before ``crm setup``."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -394,3 +395,30 @@ def test_webhooks_in_the_clear_are_named(write: Write) -> None:
     config = load(write(text + "web: {public_url: http://desk.company.example}\n"), TOKEN)
 
     assert any("web.public_url: HubSpot calls webhooks by https only" in line for line in warnings(config))
+
+
+PAGES = [Path(__file__).resolve().parents[2] / "docs" / name for name in ("hubspot.md", "hubspot.ja.md")]
+BLOCKS = [
+    pytest.param(block, id=f"{page.name} {number}")
+    for page in PAGES
+    for number, block in enumerate(re.findall(r"^```yaml\n(.*?)^```", page.read_text("utf-8"), re.M | re.S), start=1)
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_what_the_pages_on_hubspot_show_loads(tmp_path: Path, block: str) -> None:
+    (tmp_path / "secret").write_text("pat-na1-hunter2")
+    text = re.sub(r"/etc/supportrelay/[\w-]+", "secret", block)
+    file = tmp_path / "supportrelay.yaml"
+    file.write_text((BASE if "outbound:" not in block else BASE.partition("outbound:")[0]) + text, "utf-8")
+
+    config = load(file, {}, accepts_unfinished=True)
+
+    assert config.crm.directory.kind == "hubspot"
+    assert config.crm.is_set_up == ("tickets: {kind: hubspot}" not in block)
+
+
+def test_both_pages_on_hubspot_show_the_same() -> None:
+    assert len(BLOCKS) == 8
+    english, japanese = (re.findall(r"^ {4}supportrelay [\w -]+?(?= {2}|$)", p.read_text("utf-8"), re.M) for p in PAGES)
+    assert english == japanese
