@@ -7,10 +7,13 @@ import pytest
 
 from flow.desk_samples import NOW, an_answer, decide, rulebook_of
 from supportrelay.core.decision import Decision
+from supportrelay.core.delivery import DeliveryKind
 from supportrelay.core.directory import DirectoryAnswer
 from supportrelay.core.errors import CrmDown
 from supportrelay.core.mailbox import Mailbox
 from supportrelay.flow.assess import CrmSilentError
+from supportrelay.flow.compose import Original, compose
+from supportrelay.flow.examples import _office
 from supportrelay.flow.journey import _ask_again_at
 
 
@@ -65,3 +68,15 @@ def test_when_a_silent_crm_is_asked_again(retry_after: float | None, waits: int)
     retry_at = None if retry_after is None else now + retry_after * SECOND
 
     assert _ask_again_at(retry_at, now, now + 60 * SECOND) == now + waits * SECOND
+
+
+async def test_the_banner_says_from_when_the_owners_are(tmp_path: Path) -> None:
+    book = rulebook_of(tmp_path, Forgetful())
+    assigned = await decide(book, may_wait=False)
+    octets = b"From: bob@acme.example\r\nTo: support@desk.test\r\nSubject: hello\r\n\r\nhello\r\n"
+    facts, plan = assigned.assessment.facts, assigned.decision.copy
+    original = Original("q", assigned.assessment.envelope, octets, facts, NOW, plan, 1)
+
+    copy = compose(_office(book, NOW), book, original, DeliveryKind.OWNER, "")
+
+    assert b"SR-1 (O; as of 2026-03-02 00:00 UTC)" in copy.octets

@@ -218,10 +218,15 @@ async def test_a_move_whose_answer_was_lost_is_our_own(world: World) -> None:
     ticket, _ = await made(world)
     world.desk.fail("move", DOWN, after=True)
     await world.joins("q2", ticket, CLOSED, direction="outbound")
-    await world.work_off(world.worker())
     world.clock.go(1)
     await world.joins("q3", ticket, NEW)
+    world.clock.go(1)
+    await world.work_off(world.worker())
+    assert world.there() == [CLOSED]
+    world.desk.fail("record", DOWN)
     world.clock.go(6)
+    await world.work_off(world.worker())
+    world.clock.go(16)
     await world.work_off(world.worker())
 
     assert world.told(ticket)[-4:] == ["desk.in_place", "desk.recorded", "desk.moved", "desk.recorded"]
@@ -388,6 +393,19 @@ async def test_a_desk_that_is_down_is_left_alone_and_everything_goes_on_at_once(
     assert len(world.desk.tickets) == 6
     assert world.work_left() == 0
     assert len(world.desk.mails) == 6
+
+
+async def test_the_first_answer_brings_back_what_was_put_off(world: World) -> None:
+    await world.opens("q1")
+    world.desk.fail("open", DOWN)
+    worker = world.worker()
+    await world.work_off(worker)
+    assert world.work_left() == 1
+    await world.opens("q2")
+
+    await world.work_off(worker)
+
+    assert world.work_left() == 0, "nobody waits for its time when another one's work shows that the desk answers"
 
 
 async def test_what_is_known_without_asking_is_no_try(world: World) -> None:

@@ -198,9 +198,10 @@ class DeskWorker:
             until = min(max(exc.retry_at, now + _LEAST_PAUSE), now + _LONGEST_PAUSE)
             self._paused_until = max(until, self._paused_until or until)
             self._is_down = True
-        self._brings_back |= self._is_down or claimed.tries < _FEW_TRIES
         wait = timedelta(0) if exc.is_closed and exc.retry_at is not None else _backoff(claimed.tries)
         await self._end(claimed, exc.cause, wait, at_least=exc.retry_at, counts=not exc.is_closed)
+        # Not sooner: an answer in between would bring back what is not handed back yet.
+        self._brings_back |= exc.retry_at is not None or claimed.tries < _FEW_TRIES
 
     def _answered(self) -> None:
         """The desk answers: what was put off while it did not goes on at once."""

@@ -75,8 +75,9 @@ _INBOUND = frozenset({Direction.INBOUND, Direction.UNPROVEN, Direction.AUTOMATIC
 def _desk_order(rulebook: Rulebook, decision: Decision) -> DeskOrder | None:
     """What the mail asks of the outside desk; a probe leaves no trace there."""
     desk, ticket = rulebook.desk, decision.ticket
-    is_probe = any(reason.code == PROBE for reason in decision.reasons)
-    if desk.desk_kind == "builtin" or ticket.action == TicketAction.NONE or is_probe:
+    if desk.desk_kind == "builtin" or ticket.action == TicketAction.NONE:
+        return None
+    if any(reason.code == PROBE for reason in decision.reasons):
         return None
     stage = ticket.wants or (ticket.stage if ticket.action == TicketAction.OPEN else None)
     records = desk.desk_log == "all" or (desk.desk_log == "inbound" and decision.direction in _INBOUND)
