@@ -5,6 +5,7 @@ further encoding that the answer claims to have.
 """
 
 import asyncio
+import codecs
 import json
 import zlib
 from typing import Any, Final
@@ -91,8 +92,13 @@ def _no_number(_name: str) -> None:
     """NaN and Infinity are no JSON, and no value of ours."""
 
 
+def _text(octets: bytes) -> str:
+    return octets.removeprefix(codecs.BOM_UTF8).decode("utf-8")
+
+
 def _parse(octets: bytes) -> Any:
-    return _checked(text := octets.decode("utf-8-sig"), json.loads(text, parse_constant=_no_number))
+    text = _text(octets)
+    return _checked(text, json.loads(text, parse_constant=_no_number))
 
 
 def _parse_apart(octets: bytes) -> Any:
@@ -101,7 +107,7 @@ def _parse_apart(octets: bytes) -> Any:
     The parser in C holds the interpreter's lock from beginning to end, thread or not; hooks in Python are where the
     event loop gets its turn.
     """
-    text = octets.decode("utf-8-sig")
+    text = _text(octets)
     body = json.loads(
         text,
         object_pairs_hook=lambda pairs: dict(pairs),  # noqa: PLW0108  `dict` itself would be called from C

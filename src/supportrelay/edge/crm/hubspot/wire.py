@@ -6,8 +6,9 @@ Redirects are not followed and proxies of the environment are not used: the toke
 import asyncio
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from importlib import metadata
+from importlib import import_module, metadata
 from ipaddress import ip_address
 from typing import Any
 
@@ -109,6 +110,10 @@ def _connections(account: HubSpotAccount) -> httpx.AsyncClient:
         # Mozilla's list, which comes with httpx, and the machine's own (SSL_CERT_FILE), for a company's authority.
         trusted = httpx.create_ssl_context(trust_env=False)
         trusted.load_default_certs()
+    # httpx imports these within its first call, which stops the event loop for a tenth of a second and more.
+    for name in ("httpcore", "httpcore._backends.anyio", "anyio._backends._asyncio"):
+        with suppress(ImportError):
+            import_module(name)
     try:
         version = metadata.version("supportrelay")
     except metadata.PackageNotFoundError:
