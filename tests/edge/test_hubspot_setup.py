@@ -1,6 +1,6 @@
 """``crm setup`` and ``crm check`` against the double: an empty account, a complete one, and what goes wrong."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,8 +10,10 @@ import pytest
 
 from hubspot_double.process import HubSpotDouble
 from hubspot_double.settings import ALL_SCOPES
-from supportrelay.core.errors import CrmDown
+from supportrelay.core.adoption import AdoptableTicket, Adoption
+from supportrelay.core.errors import CrmDown, InputError
 from supportrelay.core.ticket import Stage
+from supportrelay.edge.crm.hubspot.adopt import AdoptionReader
 from supportrelay.edge.crm.hubspot.boards import Board, BoardStage, propose_stages, read_boards
 from supportrelay.edge.crm.hubspot.client import HubSpotClient
 from supportrelay.edge.crm.hubspot.paths import Paths
@@ -30,6 +32,10 @@ def hubspot() -> Iterator[HubSpotDouble]:
         double.assert_no_violations()
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 @asynccontextmanager
 async def tools(
     hubspot: HubSpotDouble,
@@ -42,9 +48,19 @@ async def tools(
 ) -> AsyncIterator[HubSpotTools]:
     store = SqliteStore(folder / "relay.db", create=True)
     account = HubSpotAccount(token or hubspot.token, hubspot.base_url, api_version)
-    client = HubSpotClient(account, store, now=lambda: datetime.now(UTC))
+    client = HubSpotClient(account, store, now=_now)
+    paths = Paths(api_version)
+
+    async def adopt(tickets: Sequence[AdoptableTicket], *, address: str, who: str, dry_run: bool) -> Adoption:
+        return await store.adopt(
+            tickets, _now(), address=address, domain_of=lambda one: one.rpartition("@")[2], who=who, dry_run=dry_run
+        )
+
+    reader = AdoptionReader(client, paths, desk, now=_now) if desk else None
     try:
-        yield HubSpotTools(client, Paths(api_version), store, directory=directory, desk=desk)
+        yield HubSpotTools(
+            client, paths, store, directory=directory, desk=desk, reader=reader, adopt=adopt if desk else None
+        )
     finally:
         await client.aclose()
         await store.aclose()
@@ -336,3 +352,51 @@ async def test_before_the_setting_up_check_says_so(hubspot: HubSpotDouble, tmp_p
         found = bad(await account.check())
 
     assert "not_set_up" in {one["code"] for one in found}
+
+
+# --- crm setup --adopt ---------------------------------------------------------------------------------------------
+
+
+def opened(hubspot: HubSpotDouble, subject: str, stage: str) -> str:
+    values = {"subject": subject, "hs_pipeline": "0", "hs_pipeline_stage": stage}
+    return str(hubspot.make("tickets", values)["id"])
+
+
+async def test_open_tickets_are_adopted_once_and_marked(tmp_path: Path) -> None:
+    with HubSpotDouble.start(relay_properties=True) as hubspot:
+        first, second = opened(hubspot, "Broken", "1"), opened(hubspot, "Late", "3")
+        opened(hubspot, "Done", "4")
+        async with tools(hubspot, tmp_path, desk=DeskSettings("0", DEFAULT_BOARD)) as account:
+            shown = await account.adopt(address="support", who="person:ann", dry_run=True)
+            keys_before = {hubspot.ticket(one)["properties"].get("relay_thread_key") for one in (first, second)}
+            done = await account.adopt(address="support", who="person:ann", dry_run=False)
+            again = await account.adopt(address="support", who="person:ann", dry_run=False)
+        keys = [hubspot.ticket(one)["properties"]["relay_thread_key"] for one in (first, second)]
+        hubspot.assert_no_violations()
+
+    assert [(one["external_id"], one["subject"], one["ticket"]) for one in shown["adopted"]] == [
+        (first, "Broken", None),
+        (second, "Late", None),
+    ]
+    assert keys_before == {None}
+    assert [one["ticket"] for one in done["adopted"]] == ["SR-1", "SR-2"]
+    assert [len(key) for key in keys] == [64, 64]
+    assert len(set(keys)) == 2
+    assert (again["adopted"], again["known"], again["unmarked"]) == ([], 2, [])
+
+
+async def test_a_ticket_that_cannot_be_marked_is_adopted_and_named(hubspot: HubSpotDouble, tmp_path: Path) -> None:
+    """Its key property is not there yet."""
+    ticket = opened(hubspot, "Broken", "1")
+    async with tools(hubspot, tmp_path, desk=DeskSettings("0", DEFAULT_BOARD, "not_made")) as account:
+        found = await account.adopt(address="support", who="person:ann", dry_run=False)
+
+    assert [one["external_id"] for one in found["adopted"]] == [ticket]
+    assert [one["external_id"] for one in found["unmarked"]] == [ticket]
+    assert "not_made" in found["unmarked"][0]["cause"]
+
+
+async def test_there_is_nothing_to_adopt_where_tickets_live_elsewhere(hubspot: HubSpotDouble, tmp_path: Path) -> None:
+    async with tools(hubspot, tmp_path, desk=None) as account:
+        with pytest.raises(InputError):
+            await account.adopt(address="support", who="person:ann", dry_run=True)
