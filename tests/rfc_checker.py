@@ -20,11 +20,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rfc_mime import Entity, decode, read_entity, walk
-from rfc_text import banner_in_html, banner_in_text, find_texts, html_place
 from rfc_fields import field_findings
+from rfc_mime import Entity, decode, read_entity, split_base64, walk
+from rfc_text import banner_in_html, banner_in_text, find_texts, html_place
 
-__all__ = ["Circumstances", "Finding", "check"]
+__all__ = ["Circumstances", "Finding", "check", "taken_in"]
 
 _OURS = re.compile(rb"=_supportrelay_[0-9a-f]{24}")
 _LONGEST = 998
@@ -78,6 +78,8 @@ def check(sent: bytes, copy: bytes, how: Circumstances) -> list[Finding]:
         original = mended(received)
     before, after = read_entity(original), read_entity(copy)
     form = _form(before, after)
+    nested = set(_nested_boundaries(after)) - set(_nested_boundaries(before))
+    findings += [Finding("boundary", "two multiparts within one another have it", boundary) for boundary in nested]
     findings += _form_findings(original, before, form, how)
     findings += [Finding("header", place, octets) for place, octets in field_findings(before, after, form, how)]
     if form == "attached":
@@ -96,7 +98,9 @@ def taken_in(octets: bytes) -> bytes:
 
 
 def mended(octets: bytes) -> bytes:
-    """A header that no reader takes for another one: no NUL in it, and an empty line after it."""
+    """A header that no reader takes for another one: no byte order mark, no NUL, and an empty line after it."""
+    if re.match(rb"\xef\xbb\xbf[!-9;-~]+[ \t]*:", octets):
+        octets = octets[3:]
     entity = read_entity(octets)
     header = entity.header.replace(b"\0", b" ")
     return header + b"\r\n" + entity.body
@@ -174,7 +178,9 @@ def _allowed_forms(original: bytes, before: Entity, how: Circumstances) -> tuple
         forms = {"wrapped"}
     elif not find_texts(before):
         forms, nature = {"wrapped"}, "no text"
-    elif any(not _is_readable(text) for text in find_texts(before)):
+    elif any(split_base64(text.body)[1].strip() for text in find_texts(before) if text.encoding == "base64"):
+        forms, nature = {"wrapped"}, "words below base64"
+    elif any(not _is_readable(text) for text in find_texts(before) if text is not before):
         forms, nature = {"wrapped"}, "a text that nobody can read"
     if has_long_line and (nature or before.trouble):
         forms |= {"attached"}
@@ -190,7 +196,11 @@ def nature_of(entity: Entity) -> str:
     parts = list(walk(entity))
     for part in parts:
         if part.kind in {"application/pkcs7-mime", "application/x-pkcs7-mime"} and _is_body(entity, part):
-            is_signed = part.parameters.get("smime-type", "").lower() in {"signed-data", "certs-only", "compressed-data"}
+            is_signed = part.parameters.get("smime-type", "").lower() in {
+                "signed-data",
+                "certs-only",
+                "compressed-data",
+            }
             return "signed" if is_signed else "encrypted"
         if part.kind == "multipart/encrypted" and _is_body(entity, part):
             return "encrypted"
@@ -219,7 +229,7 @@ def _is_body(root: Entity, part: Entity) -> bool:
 
 def _is_readable(text: Entity) -> bool:
     known = text.encoding in {"7bit", "8bit", "binary", "base64", "quoted-printable"}
-    return known and not text.trouble
+    return known and text.trouble not in {"no end of the header", "a line of the header is no field", "no header"}
 
 
 # --- the mail whole, behind a part with the banner
@@ -330,9 +340,9 @@ def _text(before: Entity, after: Entity, place: str, how: Circumstances) -> Iter
     is_anew = before.encoding != after.encoding
     if is_anew and not (how.has_note("part.re_encoded") or how.has_note("part.to_utf8") or is_long):
         yield Finding("note", f"{place}: {before.encoding} became {after.encoding} without a word")
-    if (before.charset, before.encoding) == (after.charset, after.encoding) and place != "1":
-        if before.header != after.header and not is_long:
-            yield Finding("part", f"{place} {before.kind} header", _difference(before.header, after.header))
+    is_same = (before.charset, before.encoding) == (after.charset, after.encoding)
+    if is_same and place != "1" and before.header != after.header and not is_long:
+        yield Finding("part", f"{place} {before.kind} header", _difference(before.header, after.header))
 
 
 def _difference(one: bytes, other: bytes) -> bytes:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from difflib import SequenceMatcher
 from typing import Protocol
 
-from rfc_mime import Entity, Field
+from rfc_mime import Entity, Field, read_words, walk
+from rfc_text import readings
 
 __all__ = ["field_findings"]
 
@@ -47,6 +48,8 @@ def field_findings(before: Entity, after: Entity, form: str, how: _How) -> Itera
     """``(place, octets)`` of every field that is not where and what DESIGN 3 says."""
     wanted = [raw for field in before.fields if (raw := _expected(field, how)) is not None]
     kept = [field for field in after.fields if not _is_ours(field)]
+    labels = [part.charset for part in walk(before)]
+    wanted = [_encoded(field, kept, labels, how) for field in wanted]
     described = {"content-type", "content-transfer-encoding", "mime-version"}
     if form in {"wrapped", "attached"}:
         described |= {field.name for field in before.fields if field.name.startswith("content-")}
@@ -84,6 +87,27 @@ def _renamed(field: Field) -> Field:
 def _is_ours(field: Field) -> bool:
     """A field that the copy may have got from us; judged in `_ours`."""
     return field.name.startswith("x-supportrelay-") or field.name in {"from", "reply-to"}
+
+
+def _encoded(field: Field, kept: list[Field], labels: list[str], how: _How) -> Field:
+    """Raw octets that became encoded words, as the trace says: the copy's field when it reads as the original's."""
+    name = field.name.removeprefix("x-original-")
+    if field.raw.isascii() or not (how.has_note(f"header.encoded:{name}") or how.has_note("header.encoded:-")):
+        return field
+    texts = {_bare(read_words(text)) for label in labels for text in readings(field.value, label)}
+    texts.add(_bare(read_words(field.value.decode("utf-8", "replace"))))  # octets that were cut off
+    for other in kept:
+        if (
+            other.name in {field.name, f"downgraded-{field.name}"}
+            and _bare(read_words(other.value.decode("latin-1"))) in texts
+        ):
+            return other
+    return field
+
+
+def _bare(text: str) -> str:
+    """Without white space and what quotes; an address that is no address any more stands in no brackets."""
+    return re.sub(r'[\s"\\<>]|:;', "", text)
 
 
 def _in_order(wanted: list[Field], kept: list[Field], how: _How) -> Iterator[tuple[str, bytes]]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-__all__ = ["Entity", "Field", "decode", "read_entity", "walk"]
+__all__ = ["Entity", "Field", "decode", "read_entity", "read_words", "split_base64", "walk"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ _NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")  # RFC 5322 §3.6.8; §4.5 has white 
 def _split(octets: bytes) -> tuple[list[Field], bytes, bytes, str]:
     """``(fields, header, body, trouble)``; the header ends at the first empty line.
 
-    Where there is none, before the first line that is no field. An mbox's "From " line is no trouble.
+    Where there is none, before the first line that is no field; before a delimiter in any case. Where no line is a
+    field, there is no header. An mbox's "From " line is no trouble.
     """
     if octets.startswith(b"\r\n"):
         return [], b"", octets[2:], ""
@@ -92,13 +93,16 @@ def _split(octets: bytes) -> tuple[list[Field], bytes, bytes, str]:
             fields[-1] = Field(fields[-1].name, fields[-1].raw + line)
         elif found := _NAME.match(line):
             fields.append(Field(found[1].decode("ascii").lower(), line))
-        elif not blank and at:
-            return fields, header[:at], header[at:], trouble
+        elif at and (not blank or line.startswith(b"--")):
+            header, body = octets[:at], octets[at:]
+            break
         else:
             fields.append(Field("", line))
             is_mbox = not at and line.startswith((b"From ", b">From "))
             trouble = trouble or ("" if is_mbox else "a line of the header is no field")
         at += len(line)
+    if fields and not any(one.name for one in fields):
+        return [], b"", octets, "no header"
     return fields, header, body, trouble
 
 
@@ -107,10 +111,23 @@ _PARAMETER = re.compile(rb";\s*([^\s=;\"]+)\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^;
 
 
 def _parameters(value: bytes) -> dict[str, str]:
+    """Lower-case names; RFC 2231 sections put together, their octets as Latin-1."""
     found: dict[str, str] = {}
+    pieces: dict[str, dict[int, bytes]] = {}
     for name, quoted, bare in _PARAMETER.findall(value):
         said = re.sub(rb"\\(.)", rb"\1", quoted) if quoted else bare
-        found.setdefault(name.decode("latin-1").lower(), said.decode("latin-1"))
+        key = name.decode("latin-1").lower()
+        section = re.fullmatch(r"([^*]+)(?:\*(\d+))?(\*?)", key)
+        if section is None or "*" not in key:
+            found.setdefault(key, said.decode("latin-1"))
+            continue
+        number = int(section[2] or 0)
+        if section[3]:
+            said = said.split(b"'", 2)[-1] if not number else said
+            said = re.sub(rb"%([0-9A-Fa-f]{2})", lambda hit: bytes.fromhex(hit[1].decode("ascii")), said)
+        pieces.setdefault(section[1], {})[number] = said
+    for key, said_in in pieces.items():
+        found[key] = b"".join(said_in[number] for number in sorted(said_in)).decode("latin-1")
     return found
 
 
@@ -130,16 +147,16 @@ def read_entity(octets: bytes, *, default: str = "text/plain", depth: int = 0) -
     def first(name: str) -> Field | None:
         return next((one for one in fields if one.name == name), None)
 
-    kind, parameters = default, {}
+    kind = default
+    parameters: dict[str, str] = {}
     content_type = first("content-type")
     if content_type is not None:
         typed = _TYPE.match(content_type.value)
+        trouble = trouble or ("" if typed else "a Content-Type that cannot be read")
         kind = b"/".join(typed.groups()).decode("ascii").lower() if typed else "text/plain"  # RFC 2045 §5.2
         parameters = _parameters(content_type.value)
     disposition = first("content-disposition")
     disposed = _parameters(disposition.value) if disposition else {}
-    names = [*(v for k, v in disposed.items() if k.startswith("filename"))]
-    names += [v for k, v in parameters.items() if k == "name" or k.startswith("name*")]
     entity = Entity(
         header,
         body,
@@ -147,7 +164,7 @@ def read_entity(octets: bytes, *, default: str = "text/plain", depth: int = 0) -
         kind,
         parameters,
         _word(disposition),
-        next((name for name in names if name), ""),
+        disposed.get("filename", "") or parameters.get("name", ""),
         _word(first("content-transfer-encoding")) or "7bit",
         trouble=trouble,
     )
@@ -165,13 +182,11 @@ def _multipart(entity: Entity, depth: int) -> Entity:
         return _with(entity, boundary=boundary, trouble="too deep")
     default = "message/rfc822" if entity.kind == "multipart/digest" else "text/plain"
     children = tuple(read_entity(part, default=default, depth=depth + 1) for part in parts)
-    return _with(
-        entity, boundary=boundary, children=children, preamble=preamble, epilogue=epilogue, trouble=trouble
-    )
+    return _with(entity, boundary=boundary, children=children, preamble=preamble, epilogue=epilogue, trouble=trouble)
 
 
 def _with(entity: Entity, **changed: object) -> Entity:
-    return Entity(**(entity.__dict__ | changed))  # type: ignore[arg-type]  # names and types are Entity's own
+    return Entity(**(entity.__dict__ | changed))
 
 
 def _pieces(body: bytes, boundary: bytes) -> tuple[bytes, list[bytes], bytes, bool] | None:
@@ -189,7 +204,7 @@ def _pieces(body: bytes, boundary: bytes) -> tuple[bytes, list[bytes], bytes, bo
             preamble = body[: found.start()]
         else:
             # The line end before the next delimiter belongs to it, and may be the one after this delimiter.
-            parts.append(body[start + 2 : found.start()] if found.start() > start else b"\r\n")
+            parts.append(body[start + 2 : found.start()])
         if found[1]:
             return preamble, parts, body[found.end() :], True
         start = at = found.end()
@@ -210,13 +225,21 @@ def decode(entity: Entity) -> bytes:
 
 
 def _base64(body: bytes) -> bytes:
-    """Octets outside of the alphabet are skipped; padding ends a run, and another run may follow (§6.8)."""
-    digits = re.sub(rb"[^A-Za-z0-9+/=]", b"", body)
+    """Octets outside of the alphabet are skipped, padding ends a run (§6.8)."""
+    content, _ = split_base64(body)
     out = b""
-    for run in re.split(rb"=+", digits):
+    for run in re.split(rb"=+", re.sub(rb"[^A-Za-z0-9+/=]", b"", content)):
         usable = run[: len(run) - 1] if len(run) % 4 == 1 else run
         out += binascii.a2b_base64(usable + b"=" * (-len(usable) % 4))
     return out
+
+
+def split_base64(body: bytes) -> tuple[bytes, bytes]:
+    """``(base64, what a list or a scanner put below it)``: other text after the padding is none."""
+    padding = re.search(rb"=+", body)
+    if padding and not re.fullmatch(rb"[A-Za-z0-9+/=\s]*", body[padding.end() :]):
+        return body[: padding.end()], body[padding.end() :]
+    return body, b""
 
 
 def _quoted_printable(body: bytes) -> bytes:
@@ -224,3 +247,26 @@ def _quoted_printable(body: bytes) -> bytes:
     body = re.sub(rb"[ \t]+(?=\r\n|\Z)", b"", body)
     body = re.sub(rb"=(?:\r\n|\Z)", b"", body)
     return re.sub(rb"=([0-9A-Fa-f]{2})", lambda found: bytes.fromhex(found[1].decode("ascii")), body)
+
+
+_WORD = re.compile(r"=\?([^?\s]+)\?([bBqQ])\?([^?\s]*)\?=")
+
+
+def read_words(value: str) -> str:
+    """A header value with its encoded words decoded (RFC 2047 §6.2)."""
+    value = re.sub(r"(=\?[^?\s]+\?[bBqQ]\?[^?\s]*\?=)\s+(?==\?)", r"\1", value)
+    text, at = "", 0
+    for found in _WORD.finditer(value):
+        charset = found[1].partition("*")[0]  # RFC 2231 §5: a language
+        try:
+            written = found[3].encode("ascii" if found[3].isascii() else charset)
+        except (LookupError, UnicodeError):
+            written = found[3].encode("utf-8")
+        octets = binascii.a2b_base64(written) if found[2] in "bB" else binascii.a2b_qp(written, header=True)
+        text += value[at : found.start()]
+        try:
+            text += octets.decode(charset, "replace")
+        except LookupError:
+            text += octets.decode("latin-1")
+        at = found.end()
+    return text + value[at:]

@@ -1,6 +1,7 @@
-"""Texts with a banner in them: which ones they are, and whether what was written is still there, character for character.
+"""Texts with a banner in them: which ones they are, and whether all that was written is still there.
 
 Octets are compared as long as the charset stayed; only where a copy is in UTF-8 and the original was not are both read.
+White space at the end of a line is no content of quoted-printable; a copy in another encoding may have it or not.
 """
 
 import re
@@ -76,10 +77,8 @@ def _strictly(octets: bytes, label: str) -> str | None:
 # --- text/plain
 
 
-def banner_in_text(
-    after: Entity, was: bytes, *, original: Entity | None = None, is_whole: bool = False
-) -> str | None:
-    """"" when the part is banner and text; else what is wrong; None when there is no banner.
+def banner_in_text(after: Entity, was: bytes, *, original: Entity | None = None, is_whole: bool = False) -> str | None:
+    """ "" when the part is banner and text; else what is wrong; None when there is no banner.
 
     Args:
         was: The original text, decoded.
@@ -90,9 +89,10 @@ def banner_in_text(
     if is_whole or original is None:
         text = _strictly(now, after.charset)
         return "" if text is not None and _TEXT_BANNER.fullmatch(text.rstrip("\r\n") + "\r\n") else None
-    if after.charset == original.charset:
-        if not now.endswith(was) and now.endswith(_trimmed(was)):
-            was = _trimmed(was)
+    is_mislabelled = _strictly(was, original.charset) is None
+    if after.charset == original.charset and not (is_mislabelled and _strictly(now, after.charset) is not None):
+        if _may_be_trimmed(original, after):
+            was, now = _trimmed(was), _trimmed(now)
         if not now.endswith(was):
             return "the original's octets are not at its end"
         front = _strictly(now[: len(now) - len(was)], after.charset)
@@ -102,9 +102,14 @@ def banner_in_text(
     if text is None or not found:
         return None
     rest = text[found.end() :]
-    if any(_trim(rest) == _trim(reading) for reading in readings(was, original.charset)):
+    trim = _trim if _may_be_trimmed(original, after) else _without_mark
+    if any(trim(rest) == trim(reading) for reading in readings(was, original.charset)):
         return ""
     return f"{rest[:40]!r} is none of {[r[:40] for r in readings(was, original.charset)][:3]!r}"
+
+
+def _may_be_trimmed(before: Entity, after: Entity) -> bool:
+    return before.encoding == "quoted-printable" and after.encoding != before.encoding
 
 
 def _trimmed(octets: bytes) -> bytes:
@@ -112,15 +117,18 @@ def _trimmed(octets: bytes) -> bytes:
 
 
 def _trim(text: str) -> str:
-    """White space at the end of a line is no content of quoted-printable."""
-    return re.sub(r"[ \t]+(?=\r\n|\Z)", "", text.removeprefix("\ufeff"))
+    return re.sub(r"[ \t]+(?=\r\n|\Z)", "", _without_mark(text))
+
+
+def _without_mark(text: str) -> str:
+    return text.removeprefix("\ufeff")
 
 
 # --- text/html
 
 
 def banner_in_html(before: Entity, after: Entity, was: bytes) -> str | None:
-    """"" when the part is the original with one banner in it; else what is wrong; None when there is no banner."""
+    """ "" when the part is the original with one banner in it; else what is wrong; None when there is no banner."""
     now = decode(after)
     found = _HTML_BANNER.search(now)
     if not found:
@@ -129,11 +137,14 @@ def banner_in_html(before: Entity, after: Entity, was: bytes) -> str | None:
         return "a banner that its charset may not hold"
     rest = now[: found.start()] + now[found.end() :]
     if before.charset == after.charset:
-        return "" if rest == was or _trimmed(rest) == _trimmed(was) else "not the original's octets around the banner"
+        if _may_be_trimmed(before, after):
+            rest, was = _trimmed(rest), _trimmed(was)
+        return "" if rest == was else "not the original's octets around the banner"
     text = _strictly(rest, after.charset)
     if text is None:
         return f"not {after.charset}"
-    if any(_trim(text) == _trim(reading) for reading in readings(was, before.charset)):
+    trim = _trim if _may_be_trimmed(before, after) else _without_mark
+    if any(trim(text) == trim(reading) for reading in readings(was, before.charset)):
         return ""
     return "not the original's characters around the banner"
 
@@ -148,24 +159,30 @@ class _Page(HTMLParser):
         self.is_found = False
         self.is_unseen = 0
         self.above = ""
+        self.is_at_the_top = False  # nothing between <body> and here
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if ("class", "supportrelay-banner") in attrs and not self.is_unseen:
             self.is_found = True
+            self.above = "" if self.is_at_the_top else self.above
+        elif not self.is_found:
+            self.is_at_the_top = tag in {"body", "html"}
         if tag in self._UNSEEN:
             self.is_unseen += 1
 
     def handle_endtag(self, tag: str) -> None:
         if tag in self._UNSEEN and self.is_unseen:
             self.is_unseen -= 1
+        self.is_at_the_top = self.is_at_the_top or tag == "head"
 
     def handle_data(self, data: str) -> None:
         if not self.is_found and not self.is_unseen:
             self.above += data.strip()
+            self.is_at_the_top = self.is_at_the_top and not data.strip()
 
 
 def html_place(after: Entity) -> str:
-    """"" when a browser shows the banner, above everything else; otherwise what is wrong."""
+    """ "" when a browser shows the banner, above everything else; otherwise what is wrong."""
     page = _Page()
     text = _strictly(decode(after), after.charset)
     page.feed(text if text is not None else decode(after).decode("latin-1"))
