@@ -94,6 +94,7 @@ async def _sample(context: OperationContext, wanted: str) -> dict[str, Any]:
     """Whose customer somebody there would be, by the first support address's settings."""
     address = context.desk.addresses[0]
     customer: Mailbox = parse_path(wanted if "@" in wanted else f"{_NOBODY}@{wanted}")
+    await context.forget_owners(customer.domain)  # who asks has just changed something there
     found: DirectoryAnswer = await context.directory.find(customer)
     choice = choose_owners(
         found,
