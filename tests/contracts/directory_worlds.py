@@ -238,7 +238,7 @@ class HubSpotWorld:
 
     async def look_again(self) -> None:
         await self.directory.forget()
-        self.crm._book._read_at = None
+        self.crm._book._read_at = None  # nobody waits the ten seconds after which a new owner is looked for
 
     async def aclose(self) -> None:
         await self.directory.aclose()

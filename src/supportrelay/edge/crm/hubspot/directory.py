@@ -51,7 +51,7 @@ class HubSpotDirectory:
 
     Calls for a look-up of up to 100 customers nobody knows yet: one for contacts, one for their companies, one or more
     for these companies, one search for four domains, one for the deals' ids, one for each 50 deals; owners when the
-    list is older than ``cache_for``, pipelines only when a deal does not say whether it is closed.
+    list is older than ``owners_for``, pipelines only when a deal does not say whether it is closed.
 
     Args:
         client, paths: The account.
@@ -59,7 +59,7 @@ class HubSpotDirectory:
         domains: Public suffixes and free-mail providers.
         now: Aware, UTC.
         contacts: Contact ids, shared with the desk of this process.
-        cache_for: How long the list of owners is good.
+        owners_for: How long the list of owners is good: it is shared by all answers, and they are remembered longer.
         lane: Who waits for it; `in_background` makes the same with less priority.
     """
 
@@ -74,7 +74,7 @@ class HubSpotDirectory:
         *,
         now: Callable[[], datetime],
         contacts: ContactIds,
-        cache_for: timedelta = timedelta(minutes=5),
+        owners_for: timedelta = timedelta(minutes=1),
         lane: Lane = Lane.MAIL,
     ) -> None:
         self._client = client
@@ -83,7 +83,7 @@ class HubSpotDirectory:
         self._now = now
         self._contacts = contacts
         self._use(lane)
-        self._book = OwnerBook(now=now, cache_for=cache_for)
+        self._book = OwnerBook(now=now, cache_for=owners_for)
         self._companies = Companies(settings)
         self._deals = Deals(settings, self._book, StageTable(now))
 

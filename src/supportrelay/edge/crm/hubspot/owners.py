@@ -17,7 +17,7 @@ __all__ = ["MOST_OWNERS", "Owner", "OwnerBook", "Standing"]
 MOST_OWNERS = 4  # `core.directory.Deal.owners`
 _PAGE = 100
 _PAGES = 500
-_UNKNOWN_FOR = timedelta(seconds=60)  # somebody may have been added since the list was read
+_UNKNOWN_FOR = timedelta(seconds=10)  # somebody may have been added since the list was read
 _LEFT_FOR = timedelta(hours=1)
 
 
