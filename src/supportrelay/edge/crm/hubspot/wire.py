@@ -111,7 +111,7 @@ def _connections(account: HubSpotAccount) -> httpx.AsyncClient:
         trusted = httpx.create_ssl_context(trust_env=False)
         trusted.load_default_certs()
     # httpx imports these within its first call, which stops the event loop for a tenth of a second and more.
-    for name in ("httpcore", "httpcore._backends.anyio", "anyio._backends._asyncio"):
+    for name in ("sniffio", "httpcore", "httpcore._backends.anyio", "anyio._backends._asyncio"):
         with suppress(ImportError):
             import_module(name)
     try:
