@@ -28,6 +28,7 @@ __all__ = ["HubSpotDirectory"]
 _BAD_REQUEST = 400
 _COMPANIES_OF_ONE = 4
 _DEALS_OF_A_COMPANY = 5_000
+_OWNERS_FOR = timedelta(minutes=1)
 _STEPS = 4  # domains asked about for one customer: a sender writes as many labels as he likes
 _SEATS = {Lane.MAIL: 4, Lane.TICKETS: 2, Lane.BACKGROUND: 1}
 
@@ -51,7 +52,7 @@ class HubSpotDirectory:
 
     Calls for a look-up of up to 100 customers nobody knows yet: one for contacts, one for their companies, one or more
     for these companies, one search for four domains, one for the deals' ids, one for each 50 deals; owners when the
-    list is older than ``owners_for``, pipelines only when a deal does not say whether it is closed.
+    list is older than a minute, pipelines only when a deal does not say whether it is closed.
 
     Args:
         client, paths: The account.
@@ -59,7 +60,7 @@ class HubSpotDirectory:
         domains: Public suffixes and free-mail providers.
         now: Aware, UTC.
         contacts: Contact ids, shared with the desk of this process.
-        owners_for: How long the list of owners is good: it is shared by all answers, and they are remembered longer.
+        cache_for: How long the list of owners is good, at most a minute: answers made of it are remembered again.
         lane: Who waits for it; `in_background` makes the same with less priority.
     """
 
@@ -74,7 +75,7 @@ class HubSpotDirectory:
         *,
         now: Callable[[], datetime],
         contacts: ContactIds,
-        owners_for: timedelta = timedelta(minutes=1),
+        cache_for: timedelta = timedelta(minutes=5),
         lane: Lane = Lane.MAIL,
     ) -> None:
         self._client = client
@@ -83,7 +84,7 @@ class HubSpotDirectory:
         self._now = now
         self._contacts = contacts
         self._use(lane)
-        self._book = OwnerBook(now=now, cache_for=owners_for)
+        self._book = OwnerBook(now=now, cache_for=min(cache_for, _OWNERS_FOR))
         self._companies = Companies(settings)
         self._deals = Deals(settings, self._book, StageTable(now))
 
