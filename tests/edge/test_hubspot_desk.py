@@ -410,6 +410,35 @@ def test_a_record_without_id_stage_or_time_is_no_ticket(record: Any) -> None:
     assert TicketReading(SETTINGS).ticket(record) is None
 
 
+@pytest.mark.parametrize(
+    ("pipeline", "stage_id", "meaning"),
+    [
+        pytest.param("0", "1", Stage.NEW, id="ours"),
+        pytest.param("", "4", Stage.CLOSED, id="not told"),
+        pytest.param("7", "1", Stage.OTHER, id="another pipeline"),
+        pytest.param("0", "17", Stage.OTHER, id="not mapped"),
+    ],
+)
+def test_what_a_stage_means_depends_on_the_pipeline(pipeline: str, stage_id: str, meaning: Stage) -> None:
+    assert TicketReading(SETTINGS).stage(pipeline, stage_id) == meaning
+
+
+@pytest.mark.parametrize(
+    ("written", "expected_s"),
+    [pytest.param(None, 1, id="searches go by the property"), pytest.param(Stage.NEW, 2, id="a write is the later")],
+)
+def test_of_two_times_the_one_that_is_compared_counts(written: Stage | None, expected_s: int) -> None:
+    record = {
+        "id": "7",
+        "properties": {"hs_pipeline_stage": "1", "hs_lastmodifieddate": "2026-11-22T10:00:01Z"},
+        "updatedAt": "2026-11-22T10:00:02Z",
+    }
+    ticket = TicketReading(SETTINGS).ticket(record, written=written)
+
+    assert ticket is not None
+    assert ticket.updated_at == T0 + timedelta(seconds=expected_s)
+
+
 def test_a_history_in_any_order_and_with_holes_is_read_newest_first() -> None:
     entries: list[Any] = [
         {"value": "1", "timestamp": "2026-11-22T00:00:00Z"},

@@ -1,6 +1,5 @@
 """Taking over tickets that were at the outside desk before us: a mirror of each, so that later mail finds it."""
 
-import hashlib
 import sqlite3
 from collections.abc import Callable, Sequence
 
@@ -8,10 +7,11 @@ from supportrelay.core.adoption import AdoptableTicket, Adopted, Adoption
 from supportrelay.core.subject import normalise_subject
 from supportrelay.core.ticket import Stage
 from supportrelay.edge.store.changes import change_row, write_change
+from supportrelay.edge.store.desk import key_of
 from supportrelay.edge.store.lookup import SEEN
 from supportrelay.edge.store.rows import clean_text, to_microseconds
 
-__all__ = ["adopt", "key_of"]
+__all__ = ["adopt"]
 
 _TICKET = """
 INSERT INTO tickets (stage, created_at, updated_at, closed_at, last_mail_at, address, subject, subject_key, customer,
@@ -21,14 +21,6 @@ _DESK_TICKET = """
 INSERT INTO desk_tickets (ticket_id, external_id, written_stage_id, written_at, looked_at) VALUES (?, ?, ?, ?, ?)"""
 _KNOWN_ID = "INSERT OR IGNORE INTO known_ids (message_id, conversation_id, kind) VALUES (?, ?, ?)"
 _MOST_PEOPLE = 200
-
-
-def key_of(instance: str, ticket_id: int) -> str:
-    """Our key on a ticket at the desk: 64 hexadecimal digits.
-
-    Ours alone, for ever: another relay at the same desk counts its tickets from 1 too.
-    """
-    return hashlib.sha256(f"{instance}:{ticket_id}".encode()).hexdigest()
 
 
 def adopt(

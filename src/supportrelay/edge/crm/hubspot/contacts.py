@@ -4,6 +4,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Final
 
 from supportrelay.core.errors import CrmRefusal
 from supportrelay.edge.crm.hubspot import reading
@@ -11,9 +12,12 @@ from supportrelay.edge.crm.hubspot.client import HubSpotClient, Lane
 from supportrelay.edge.crm.hubspot.paths import Paths
 from supportrelay.log import get_logger
 
-__all__ = ["ContactIds", "Contacts", "split_name"]
+__all__ = ["LONGEST_LOGGED", "ContactIds", "Contacts", "split_name"]
 
 log = get_logger()
+
+LONGEST_LOGGED: Final = 200
+"""Of HubSpot's words in the log, in characters: they may repeat what was sent."""
 
 _NOT_FOUND, _CONFLICT = 404, 409
 _EXISTING_ID = re.compile(r"Existing ID:\s*([0-9]{1,20})")  # stands in the sentence only (hubspot-api-php#59)
@@ -86,7 +90,7 @@ class Contacts:
         except CrmRefusal as exc:
             # Its words may hold the address.
             cause = re.sub(re.escape(address), "(address)", exc.cause, flags=re.IGNORECASE)
-            log.warning("desk.contact_refused", status=exc.http_status, cause=cause)
+            log.warning("desk.contact_refused", status=exc.http_status, cause=reading.printable(cause, LONGEST_LOGGED))
             return ""
         self.ids.put(address, found)
         return found

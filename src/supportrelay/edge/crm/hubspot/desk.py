@@ -10,7 +10,7 @@ from supportrelay.core.outside import DeskChanges, DeskMail, DeskOpening, DeskTi
 from supportrelay.core.ticket import Stage
 from supportrelay.edge.crm.hubspot import reading
 from supportrelay.edge.crm.hubspot.client import HubSpotClient, Lane
-from supportrelay.edge.crm.hubspot.contacts import Contacts
+from supportrelay.edge.crm.hubspot.contacts import LONGEST_LOGGED, Contacts
 from supportrelay.edge.crm.hubspot.mails import is_logged_as, mail_properties, plain_mail
 from supportrelay.edge.crm.hubspot.opening import MISTAKES, TicketMaker, association
 from supportrelay.edge.crm.hubspot.paths import Paths
@@ -162,7 +162,7 @@ class HubSpotDesk:
                     external_id=external_id,
                     is_text_kept=properties is whole,
                     status=refusal.http_status,
-                    cause=refusal.cause,
+                    cause=reading.printable(refusal.cause, LONGEST_LOGGED),
                 )
             return
         assert refusal is not None

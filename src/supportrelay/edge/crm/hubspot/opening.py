@@ -6,8 +6,9 @@ from typing import Any
 from supportrelay.core.errors import CrmDown, CrmRefusal
 from supportrelay.core.outside import DeskOpening, DeskTicket
 from supportrelay.core.ticket import Stage
+from supportrelay.edge.crm.hubspot import reading
 from supportrelay.edge.crm.hubspot.client import HubSpotClient, Lane
-from supportrelay.edge.crm.hubspot.contacts import Contacts
+from supportrelay.edge.crm.hubspot.contacts import LONGEST_LOGGED, Contacts
 from supportrelay.edge.crm.hubspot.mails import LONGEST_TEXT, clean, cut_units
 from supportrelay.edge.crm.hubspot.paths import Paths
 from supportrelay.edge.crm.hubspot.settings import DeskSettings
@@ -121,7 +122,12 @@ class TicketMaker:
                 if found := await self._owner_id(address):
                     return found
         except CrmRefusal as exc:
-            log.warning("desk.part_refused", part="owner", status=exc.http_status, cause=exc.cause)
+            log.warning(
+                "desk.part_refused",
+                part="owner",
+                status=exc.http_status,
+                cause=reading.printable(exc.cause, LONGEST_LOGGED),
+            )
         return ""
 
     async def _deleted(self, key: str) -> DeskTicket:
@@ -147,7 +153,7 @@ class TicketMaker:
             external_id=made.external_id,
             status=refusal.http_status,
             category=refusal.category,
-            cause=refusal.cause,
+            cause=reading.printable(refusal.cause, LONGEST_LOGGED),
         )
         try:
             for name, value in further.items():
@@ -156,7 +162,13 @@ class TicketMaker:
                 await self._add_link(opening, made.external_id, link)
         except CrmDown as exc:
             # The ticket is there; another attempt would only find it by its key.
-            log.warning("desk.part_refused", external_id=made.external_id, part="rest", status=0, cause=exc.cause)
+            log.warning(
+                "desk.part_refused",
+                external_id=made.external_id,
+                part="rest",
+                status=0,
+                cause=reading.printable(exc.cause, LONGEST_LOGGED),
+            )
         return made
 
     async def _create_bare(self, stage: Stage, needed: Mapping[str, str]) -> DeskTicket:
@@ -175,7 +187,11 @@ class TicketMaker:
             await self._client.request("PATCH", path, json={"properties": {name: value}}, lane=Lane.TICKETS)
         except CrmRefusal as exc:
             log.warning(
-                "desk.part_refused", external_id=external_id, part=name, status=exc.http_status, cause=exc.cause
+                "desk.part_refused",
+                external_id=external_id,
+                part=name,
+                status=exc.http_status,
+                cause=reading.printable(exc.cause, LONGEST_LOGGED),
             )
 
     async def _add_link(self, opening: DeskOpening, external_id: str, link: Link) -> None:
@@ -189,7 +205,11 @@ class TicketMaker:
             if kind == "contacts":
                 self._contacts.ids.put(opening.customer, "")
             log.warning(
-                "desk.part_refused", external_id=external_id, part=kind, status=exc.http_status, cause=exc.cause
+                "desk.part_refused",
+                external_id=external_id,
+                part=kind,
+                status=exc.http_status,
+                cause=reading.printable(exc.cause, LONGEST_LOGGED),
             )
 
     async def _add_primary(self, external_id: str, company_id: str) -> bool:

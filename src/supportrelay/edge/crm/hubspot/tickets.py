@@ -1,5 +1,7 @@
 """HubSpot's ticket records in our terms (CRM_FACTS (e)); pure."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from supportrelay.core.outside import DeskMove, DeskTicket, Mover
@@ -97,7 +99,7 @@ class TicketReading:
         """
         external_id = reading.record_id(record)
         values = reading.properties(record)
-        updated_at = reading.instant(values.get(MODIFIED)) or self._updated_at(record)
+        updated_at = _updated_at(record, values, is_write=written is not None)
         stage_id = reading.text(values, STAGE) or ("" if written is None else self.stage_id(written))
         if not external_id or not stage_id or updated_at is None:
             return None
@@ -111,9 +113,16 @@ class TicketReading:
             subject=reading.text(values, "subject"),
         )
 
-    @staticmethod
-    def _updated_at(record: Any) -> Any:
-        return reading.instant(record.get("updatedAt")) or reading.instant(record.get("createdAt"))
+
+def _updated_at(record: Any, values: reading.Json, *, is_write: bool) -> datetime | None:
+    """Searches go by the property; of a write's two times, which need not agree, the later one is the write's."""
+    modified = reading.instant(values.get(MODIFIED))
+    if not isinstance(record, Mapping):
+        return modified
+    updated = reading.instant(record.get("updatedAt")) or reading.instant(record.get("createdAt"))
+    if is_write and modified is not None and updated is not None:
+        return max(modified, updated)
+    return modified or updated
 
 
 def _moves(record: Any) -> tuple[DeskMove, ...]:
