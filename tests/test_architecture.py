@@ -31,7 +31,10 @@ LAYERS: dict[str, set[str]] = {
     "bootstrap_crm": {"core", "log", "i18n", "edge", "config"},
     "bootstrap": {"core", "log", "i18n", "edge", "flow", "config", "admin", "bootstrap_crm"},
     "worker_process": {"core", "log", "i18n", "edge", "flow", "config", "admin", "bootstrap", "bootstrap_crm"},
-    "supervisor": {"core", "log", "i18n", "edge", "flow", "config", "admin", "bootstrap", "worker_process"},
+    "supervisor": {
+        *("core", "log", "i18n", "edge", "flow", "config", "admin"),
+        *("bootstrap", "bootstrap_crm", "worker_process"),
+    },
     "cli": {"core", "log", "i18n", "edge", "flow", "config", "admin", "bootstrap", "supervisor", "__init__"},
     "__main__": {"cli"},
     "__init__": set(),

@@ -1,26 +1,37 @@
 """bootstrap_crm: from the configuration to the CRM's parts of one process. A new CRM gets its branch here."""
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+from starlette.routing import Route
+
 from supportrelay.config import Config
+from supportrelay.core.adoption import AdoptableTicket, Adoption
 from supportrelay.core.crm_ports import TicketDesk
 from supportrelay.core.outside import DeskChanges, DeskMail, DeskOpening, DeskTicket
 from supportrelay.core.ports import Domains, OwnerDirectory
 from supportrelay.core.ticket import Stage
+from supportrelay.edge.control.client import ControlClient, control_path
 from supportrelay.edge.crm.builtin import BuiltinDirectory
+from supportrelay.edge.crm.hubspot import webhook
+from supportrelay.edge.crm.hubspot.adopt import AdoptionReader
 from supportrelay.edge.crm.hubspot.client import HubSpotClient
 from supportrelay.edge.crm.hubspot.contacts import ContactIds, Contacts
 from supportrelay.edge.crm.hubspot.desk import HubSpotDesk
 from supportrelay.edge.crm.hubspot.directory import HubSpotDirectory
 from supportrelay.edge.crm.hubspot.paths import Paths
 from supportrelay.edge.crm.hubspot.settings import DeskSettings, DirectorySettings, HubSpotAccount
-from supportrelay.edge.crm.hubspot.tools import HubSpotTools
+from supportrelay.edge.crm.hubspot.tools import Adopt, HubSpotTools
 from supportrelay.edge.crm.remembering import RememberingDirectory
 from supportrelay.edge.store import SqliteStore
+from supportrelay.edge.web.hooks import Hook, hubspot_hook
 from supportrelay.i18n import Catalogue
 
-__all__ = ["Crm", "CurrentDesk", "open_crm"]
+__all__ = ["Crm", "CurrentDesk", "open_crm", "webhook_routes"]
+
+# HubSpot wants an answer within five seconds.
+_TOLD_WITHIN_S = 4
 
 
 class Crm:
@@ -97,8 +108,59 @@ def open_crm(config: Config, store: SqliteStore, domains: Domains, now: Callable
             Catalogue(config.language),
             has_directory_ids=reads is not None,
         )
-    tools = HubSpotTools(client, paths, store, directory=reads, desk=board, logs_mail=crm.log_mail != "none")
+    tools = HubSpotTools(
+        client,
+        paths,
+        store,
+        directory=reads,
+        desk=board,
+        logs_mail=crm.log_mail != "none",
+        reader=AdoptionReader(client, paths, board, now=now) if board is not None else None,
+        adopt=_adopting(config, store, domains, now) if board is not None else None,
+    )
     return Crm(directory, desk=desk, tools=tools, client=client)
+
+
+def _adopting(config: Config, store: SqliteStore, domains: Domains, now: Callable[[], datetime]) -> Adopt:
+    def domain_of(address: str) -> str:
+        domain = address.rpartition("@")[2]
+        return "" if domains.is_free_mail(domain) else domains.registrable(domain)
+
+    async def adopt(tickets: Sequence[AdoptableTicket], *, address: str, who: str, dry_run: bool) -> Adoption:
+        return await store.adopt(
+            tickets,
+            now(),
+            address=address,
+            domain_of=domain_of,
+            subject_tags=config.desk().subject_tags,
+            who=who,
+            dry_run=dry_run,
+        )
+
+    return adopt
+
+
+def webhook_routes(config: Config) -> list[Route]:
+    """The endpoint by which HubSpot says what changed; none without a secret to know it by. For the web process."""
+    secret = config.crm.webhook_secret
+    if not secret:
+        return []
+
+    def is_hubspot(headers: Mapping[str, str], method: str, uri: str, body: bytes) -> bool:
+        return webhook.verify(headers, method, uri, body, secret, int(time.time() * 1000))
+
+    def tell(ids: Sequence[str]) -> bool:
+        client = ControlClient(control_path(config.state_folder))
+        answer = client.call("desk.changed", {"ids": list(ids)}, who="desk:hubspot", timeout_s=_TOLD_WITHIN_S)
+        return bool(answer.get("ok"))
+
+    hook = Hook(
+        public_url=config.web.public_url or "",
+        verify=is_hubspot,
+        read=lambda body: [event.object_id for event in webhook.events(body)],
+        tell=tell,
+    )
+    return [hubspot_hook(hook)]
 
 
 class CurrentDesk:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from supportrelay import bootstrap
+from supportrelay.bootstrap_crm import webhook_routes
 from supportrelay.config import Config, ConfigError, diff_needing_restart, load, warnings
 from supportrelay.core.errors import InputError, RelayError
 from supportrelay.edge.web.health import open_web_port, serve_health
@@ -162,7 +163,8 @@ def _web_main(house: _House) -> Callable[[_Child, int], int]:
     def main(_child: _Child, _ready: int) -> int:
         parent = os.getppid()
         host, port = house.config.web.host, house.config.web.port
-        serve_health(host, port, is_alive=lambda: os.getppid() == parent, bound=house.web)
+        hooks = webhook_routes(house.config)
+        serve_health(host, port, is_alive=lambda: os.getppid() == parent, bound=house.web, more=hooks)
         return 0
 
     return main
