@@ -8,7 +8,7 @@ no charsets (``punycode`` is quadratic, ``unicode_escape`` is a bug others have 
 import re
 from encodings.aliases import aliases
 
-__all__ = ["codec_name", "decode_text", "encode_text"]
+__all__ = ["codec_name", "decode_as", "decode_text", "encode_text"]
 
 _NO_CHARSETS = frozenset(
     {"base64_codec", "bz2_codec", "hex_codec", "mbcs", "quopri_codec", "rot_13", "tactis", "uu_codec", "zlib_codec"}
@@ -39,7 +39,8 @@ _FAMILIES = {
 }
 
 # Where encoding must stay within what the label's readers know.
-_STRICT = {"gb18030": "gbk", "cp1252": "latin_1", "cp950": "big5", "": "ascii"}
+_STRICT = {"cp1252": "latin_1", "cp950": "big5", "cp949": "euc_kr", "": "ascii"}
+_STRICT_LABELS = {"gb2312": "gb2312", "gb_2312_80": "gb2312", "csgb2312": "gb2312", "gbk": "gbk", "x_gbk": "gbk"}
 _NOT_FOR_MAIL_TEXT = frozenset({"utf_7", "utf_16", "utf_16_be", "utf_16_le", "utf_32", "utf_32_be", "utf_32_le"})
 
 
@@ -73,8 +74,10 @@ def codec_name(label: str) -> str | None:
 def decode_text(octets: bytes, label: str | None) -> str:
     """Return the text; never raises, at worst with U+FFFD in place of what cannot be read.
 
-    A label is believed while the octets agree with it; without one (or with ``us-ascii``): UTF-8, ISO-2022-JP when
-    its escape sequences are seen, Shift_JIS or EUC-JP by score, then Windows-1252 or -1250 (RULES 10.1).
+    A label is believed while the octets agree with it, and do not say clearly what else they are: escape sequences
+    of ISO-2022-JP, nothing but well-formed UTF-8 with East Asian letters, or Japanese sentences as Latin-1. Without
+    one (or with ``us-ascii``): UTF-8, ISO-2022-JP when its escape sequences are seen, Shift_JIS or EUC-JP by score,
+    then Windows-1252 or -1250 (RULES 10.1).
     """
     codec = codec_name(label) if label else ""
     if not codec:
@@ -83,6 +86,50 @@ def decode_text(octets: bytes, label: str | None) -> str:
         return _decode_utf_8(octets)
     if codec == "iso2022_jp":
         return _decode_iso_2022_jp(octets)
+    if octets.isascii():
+        if b"\x1b$" in octets and codec not in _OWN_ESCAPES:
+            return _decode_iso_2022_jp(octets)
+        if codec in _WIDE:  # sixteen bits a letter, and never an octet over 127 or a NUL?
+            return octets.decode("ascii") if b"\0" not in octets else decode_as(octets, codec)
+    else:
+        text = _clear_utf_8(octets)
+        if text is None and codec == "cp1252":
+            text = _clear_japanese(octets)
+        if text is not None:
+            return text
+    return decode_as(octets, codec)
+
+
+_OWN_ESCAPES = frozenset({"iso2022_kr", "hz", "utf_7"})
+_WIDE = frozenset({"utf_16", "utf_16_le", "utf_16_be", "utf_32", "utf_32_le", "utf_32_be"})
+_EAST_ASIAN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uff01-\uffef]")
+
+
+def _clear_utf_8(octets: bytes) -> str | None:
+    """UTF-8 under another label. Text of another charset is well-formed UTF-8 with such letters by no accident."""
+    try:
+        text = octets.decode("utf_8")
+    except UnicodeError:
+        return None
+    return text.removeprefix("\ufeff") if _EAST_ASIAN.search(text) and "\0" not in text else None
+
+
+_KANA = re.compile("[\u3040-\u30ff]")
+_FEWEST_LETTERS = 6
+
+
+def _clear_japanese(octets: bytes) -> str | None:
+    """Shift_JIS or EUC-JP under the label of Western mail: some kana in every sentence, which no accents make."""
+    text = _japanese_by_score(octets)
+    if text is None:
+        return None
+    sample = text[:20000]
+    letters, kana = len(_EAST_ASIAN.findall(sample)), len(_KANA.findall(sample))
+    return text if letters >= _FEWEST_LETTERS and kana * 7 >= letters else None
+
+
+def decode_as(octets: bytes, codec: str) -> str:
+    """The text as its label has it (`codec_name`), whatever else the octets say; never raises."""
     try:
         text = octets.decode(codec)
     except (UnicodeError, LookupError):
@@ -92,16 +139,22 @@ def decode_text(octets: bytes, label: str | None) -> str:
     return text
 
 
+_NEXT = {"cp950": ("big5hkscs",)}
+
+
 def _decode_disagreeing(octets: bytes, codec: str) -> str:
     """Decode what its label's codec refused."""
     if codec == "cp1252":  # five octets are undefined there; as Latin-1 they are controls
         return octets.decode("latin_1")
     if codec == "euc_jp":
         return _decode_euc_jp(octets)
-    try:
-        return octets.decode("utf_8")
-    except UnicodeError:
-        pass
+    for other in ("utf_8", *_NEXT.get(codec, ())):
+        try:
+            return octets.decode(other)
+        except UnicodeError:
+            continue
+    if codec == "cp932" and (japanese := _japanese_by_score(octets)) is not None:
+        return japanese
     try:
         return octets.decode(codec, "replace")
     except (UnicodeError, LookupError):
@@ -184,7 +237,12 @@ _SETS = {
 }
 
 
+_SHIFTED_OUT = re.compile(rb"\x0e([^\x0e\x0f\r\n\x1b]*+)\x0f?")
+
+
 def _decode_iso_2022_jp(octets: bytes) -> str:
+    if b"\x0e" in octets:  # half-width kana as CP50222 has them
+        octets = _SHIFTED_OUT.sub(b"\x1b(I\\1\x1b(B", octets)
     try:
         return octets.decode("iso2022_jp")
     except UnicodeError:
@@ -261,11 +319,13 @@ _EUC_CHARACTER = re.compile(rb"\x8f[\xa1-\xfe]{2}|(?:[\xa1-\xfe]{2})+|(?:\x8e[\x
 
 
 def _decode_euc_jp(octets: bytes) -> str:
-    """EUC-JP whose strict codec failed: NEC and IBM rows by way of cp932."""
+    """EUC-JP whose strict codec failed: Shift_JIS under its name, or NEC and IBM rows by way of cp932."""
     try:
         return octets.decode("utf_8")
     except UnicodeError:
         pass
+    if (japanese := _japanese_by_score(octets)) is not None:
+        return japanese
     text = []
     for piece in _EUC_CHARACTER.findall(octets):
         if piece[0] in {0x8E, 0x8F} or len(piece) == 1:
@@ -292,7 +352,7 @@ def encode_text(text: str, label: str | None) -> bytes | None:
     codec = codec_name(label) if label else ""
     if codec is None or codec in _NOT_FOR_MAIL_TEXT:
         return None
-    codec = _STRICT.get(codec, codec)
+    codec = _STRICT_LABELS.get((label or "").lower().translate(_LABEL_BREAKS)) or _STRICT.get(codec, codec)
     candidates = [text]
     if codec in {"iso2022_jp", "euc_jp"}:
         candidates.append(text.translate(_TO_JIS))

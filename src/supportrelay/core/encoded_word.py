@@ -37,14 +37,14 @@ def decode_words(text: str) -> str:
         return decode_text(_payload(whole[2], whole[3], charset), charset)
     out: list[str] = []
     end = 0
-    charset, octets, pending_base64 = "", b"", ""
+    charset, octets, pending_base64 = "", bytearray(), ""
     for match in _WORD.finditer(text):
         between = text[end : match.start()]
         name, kind, payload = match[1].partition("*")[0].lower(), match[2], match[3]
         is_adjacent = end > 0 and not between.strip()
         if not (is_adjacent and name == charset):
-            out.append(decode_text(octets, charset))
-            octets, pending_base64 = b"", ""
+            out.append(decode_text(bytes(octets), charset))
+            octets, pending_base64 = bytearray(), ""
             if not is_adjacent:
                 out.append(between)
         charset = name
@@ -57,7 +57,7 @@ def decode_words(text: str) -> str:
             octets += _q(payload, charset)
             pending_base64 = ""
         end = match.end()
-    out.extend((decode_text(octets, charset), text[end:]))
+    out.extend((decode_text(bytes(octets), charset), text[end:]))
     return "".join(out)
 
 

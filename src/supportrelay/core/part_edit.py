@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from supportrelay.core.banner_text import Banner
-from supportrelay.core.charset import codec_name, decode_text, encode_text
+from supportrelay.core.charset import codec_name, decode_as, decode_text, encode_text
 from supportrelay.core.html_place import banner_offset
 from supportrelay.core.mime import Part, part_octets
 from supportrelay.core.splice import Edit, first_long_line
@@ -83,18 +83,15 @@ def _fits(body: _Body, part: Part, encoded: bytes) -> bool:
         return False
     if encoded.isascii() and b"\x1b" not in encoded:
         return True
-    if codec == "cp1252":
-        return True
     original = body.decoded()
     if codec == "iso2022_jp":
         return original.isascii()
-    if codec == "utf_8" and b"\x1b$" in original and original.isascii():
-        return False  # ISO-2022-JP under a wrong label
     try:
-        original.decode(codec)
+        written = decode_as(original, codec) if codec == "cp1252" else original.decode(codec)
     except (UnicodeError, LookupError):
         return False
-    return True
+    # Under a wrong label the banner would be in one charset and the text in another.
+    return written.removeprefix("\ufeff") == decode_text(original, part.charset)
 
 
 def _insert_text(octets: bytes, part: Part, encoded: bytes, body: _Body) -> _Edited:
@@ -127,7 +124,8 @@ def _after_bom(body: bytes, encoded: bytes) -> bytes:
 def edit_html(octets: bytes, part: Part, banner: Banner) -> _Edited:
     """Edits that put the banner at the top of the body of a text/html part, and notes.
 
-    Everything outside ASCII is written as numeric entities, so that any charset that holds ASCII can carry it.
+    Everything outside ASCII is written as numeric entities, so that any charset that holds ASCII can carry it. UTF-7 is
+    one of these: no reader interprets it in HTML, and written anew what was words could become a script.
 
     Raises:
         CannotEdit: Its text or its transfer encoding cannot be read without loss.
@@ -135,7 +133,10 @@ def edit_html(octets: bytes, part: Part, banner: Banner) -> _Edited:
     check_readable(part)
     html = "\r\n".join(banner.html.rstrip("\n").split("\n")) + "\r\n"
     encoded = html.encode("ascii", "xmlcharrefreplace")
-    if codec_name(part.charset or "") is not None and encode_text("A\r\n", part.charset) != b"A\r\n":
+    codec = codec_name(part.charset or "")
+    if codec == "utf_7":
+        encoded = encoded.replace(b"+", b"&#43;")
+    elif codec is not None and encode_text("A\r\n", part.charset) != b"A\r\n":
         return _in_utf_8(octets, part, lambda original: _in_html(original.encode("utf-8"), encoded).decode("utf-8"))
     start, end = part.body_start, part.end
     encoding = part.transfer_encoding

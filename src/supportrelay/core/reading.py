@@ -5,7 +5,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-from supportrelay.core.charset import decode_text
+from supportrelay.core.charset import codec_name, decode_text
 from supportrelay.core.date_field import parse_date
 from supportrelay.core.encoded_word import decode_words, one_line
 from supportrelay.core.facts import Facts
@@ -239,7 +239,9 @@ def _body_parts(root: Part) -> tuple[Part | None, Part | None, Part | None]:
 
 def _beginning(octets: bytes, part: Part) -> str:
     content = octets[part.body_start : min(part.end, part.body_start + _MAX_BODY_OCTETS)]
-    return decode_text(decode_transfer(content, part.transfer_encoding), part.charset or None)
+    # UTF-7 is not interpreted in HTML, where it would turn words into tags.
+    is_plain = part.content_type == "text/html" and codec_name(part.charset) == "utf_7"
+    return decode_text(decode_transfer(content, part.transfer_encoding), None if is_plain else part.charset or None)
 
 
 _CALENDAR_METHOD = re.compile(r"^METHOD:[ \t]*(\w+)", re.IGNORECASE | re.MULTILINE)
