@@ -345,3 +345,12 @@ def test_an_answer_by_a_mailing_service_is_a_persons() -> None:
 
     assert classify(fields, in_reply_to=("<1@x>",)).kind == HUMAN
     assert classify(fields).kind == NEWSLETTER
+
+
+def test_a_report_inside_of_another_multipart_is_one_unless_a_person_sends_it() -> None:
+    """Lists and gateways wrap them (RULES 3.2); a person who forwards one asks what it means."""
+    wrapped = {"content_type": "multipart/mixed", "has_report_part": True}
+
+    assert classify(sender="postmaster", **wrapped).kind == REPORT  # type: ignore[arg-type]
+    assert classify(reverse_path="", **wrapped).kind == REPORT  # type: ignore[arg-type]
+    assert classify(**wrapped).kind == HUMAN  # type: ignore[arg-type]

@@ -376,3 +376,11 @@ def test_a_text_without_a_header_is_read_whole() -> None:
     facts = read_facts(b"Hello, no header here.\r\n\r\nBye.\r\n")
 
     assert facts.body_text == "Hello, no header here.\n\nBye.\n"
+
+
+def test_a_report_is_found_wherever_it_stands_but_not_inside_of_an_attached_mail() -> None:
+    status = "Content-Type: message/delivery-status\n\nAction: failed\n"
+    report = 'Content-Type: multipart/report; boundary="r"\n\n--r\n' + status + "\n--r--"
+
+    assert read_facts(_mixed(report)).has_report_part
+    assert not read_facts(_mixed("Content-Type: message/rfc822\n\n" + report)).has_report_part

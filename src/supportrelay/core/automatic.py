@@ -186,15 +186,30 @@ def _by_report_structure(mail: _Signs) -> _Said:
     return None
 
 
+def _by_report_inside(mail: _Signs) -> _Said:
+    """A report that a list or a gateway put into a multipart of its own; a person who forwards one is no reporter."""
+    if not mail.facts.has_report_part:
+        return None
+    said = _reporter(mail.facts)
+    if said or not mail.envelope.reverse_path:
+        return ("from", said) if said else ("content-type", mail.facts.content_type)
+    return None
+
+
+def _reporter(facts: Facts) -> str:
+    """The address, or the words, of a From by which mail systems go; "" for anybody else's."""
+    if facts.from_ and facts.from_[0].local.lower() in _REPORTERS:
+        return facts.from_[0].key
+    return _nameless_reporter(facts)
+
+
 def _by_null_reverse_path(mail: _Signs) -> _Said:
     """A null reverse-path is one weak sign; a report needs a second one (RULES 3.2)."""
     if mail.envelope.reverse_path:
         return None
     if mail.has("x-failed-recipients"):
         return "x-failed-recipients", mail.facts.first("x-failed-recipients")
-    if mail.facts.from_ and mail.facts.from_[0].local.lower() in _REPORTERS:
-        return "from", mail.facts.from_[0].key
-    if said := _nameless_reporter(mail.facts):
+    if said := _reporter(mail.facts):
         return "from", said
     subject = mail.facts.subject[:200].lower()
     if any(words in subject for words in _BOUNCE_SUBJECTS):
@@ -348,6 +363,7 @@ def _nameless_reporter(facts: Facts) -> str:
 
 _TABLE: tuple[tuple[AutomaticKind, Callable[[_Signs], _Said]], ...] = (
     (AutomaticKind.REPORT, _by_report_structure),
+    (AutomaticKind.REPORT, _by_report_inside),
     (AutomaticKind.REPORT, _by_null_reverse_path),
     (AutomaticKind.OOO, _by_exchange_absence),
     (AutomaticKind.OOO, _by_apple_absence),

@@ -85,6 +85,7 @@ def read_facts(octets: bytes) -> Facts:
         body_text=body.text,
         own_text=body.own_text,
         attachments=() if root is None or is_report else _attachments(root),
+        has_report_part=root is not None and any(part.content_type in _REPORT_PARTS for part in walk(root)),
         is_calendar_answer=body.is_calendar_answer,
         has_calendar_comment=body.has_calendar_comment,
         forwarded_from=None if is_report else _forwarded_from(octets, root, body.text, is_forward=is_forward),
@@ -261,6 +262,16 @@ def _read_calendar(octets: bytes, part: Part, body: _Body) -> None:
 
 
 # --- other parts
+
+_REPORT_PARTS = frozenset(
+    {
+        "message/delivery-status",
+        "message/global-delivery-status",
+        "message/disposition-notification",
+        "message/global-disposition-notification",
+        "message/feedback-report",
+    }
+)
 
 _NOT_ATTACHED = frozenset({"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"})
 
