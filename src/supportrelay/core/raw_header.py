@@ -37,9 +37,10 @@ def make_header_ascii(octets: bytes) -> tuple[bytes, tuple[str, ...]]:
 
     Content-* fields stay: they may be under a signature, and readers know raw file names.
     """
-    header = split_headers(octets)
-    if octets[: header.end].isascii():
+    end = octets.find(b"\r\n\r\n")
+    if octets.isascii() if end < 0 else octets[:end].isascii():  # nearly all mail
         return octets, ()
+    header = split_headers(octets)
     hint = charset_hint(octets)
     foreign = [f for f in header.fields if not f.raw.isascii() and not _is_left(f.name)]
     if not foreign:
