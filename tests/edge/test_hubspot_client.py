@@ -304,6 +304,8 @@ async def test_a_missing_scope_closes_only_the_calls_that_need_it() -> None:
         async with asking(stub, gate=here.gate) as there:
             with down() as elsewhere:
                 await there.client.request("POST", emails, json={}, lane=Lane.TICKETS)
+            with down():
+                await there.client.request("POST", emails, json={}, lane=Lane.TICKETS)
         assert len(stub.asked) == 2
 
         stub.answer = lambda _asked: say(201)
@@ -313,6 +315,19 @@ async def test_a_missing_scope_closes_only_the_calls_that_need_it() -> None:
     assert "scopes needed: crm.objects.emails.write" in caught[0].cause
     assert (caught[0].is_closed, again[0].is_closed, elsewhere[0].is_closed) == (False, True, True)
     assert caught[0].retry_at == again[0].retry_at == elsewhere[0].retry_at == T0 + timedelta(minutes=5)
+
+
+async def test_whoever_adds_a_scope_reopens_what_another_process_shut() -> None:
+    """Setting up and the daemon are processes of their own."""
+    async with HttpStub(scoped) as stub, asking(stub) as here:
+        emails = PATHS.objects("emails")
+        with down():
+            await here.client.request("POST", emails, json={}, lane=Lane.TICKETS)
+        stub.answer = lambda _asked: say(201)
+        async with asking(stub, gate=here.gate) as there:
+            await there.client.reopen()
+            await there.client.request("POST", emails, json={}, lane=Lane.TICKETS)
+        await here.client.request("POST", emails, json={}, lane=Lane.TICKETS)
 
 
 async def test_a_scope_given_meanwhile_is_found_out_without_anybody_saying_so() -> None:
@@ -464,10 +479,10 @@ async def test_our_own_days_calls_are_counted() -> None:
     async with always(say(200)) as stub, asking(stub, gate=GateFake(), calls_per_day=8) as here:
         for _ in range(6):
             await get(here)
-        with down() as caught:
-            await get(here)
         for _ in range(2):
             await here.client.request("POST", SEARCH, json={}, lane=Lane.MAIL)
+        with down() as caught:
+            await get(here)
         with down():
             await here.client.request("POST", SEARCH, json={}, lane=Lane.MAIL)
 
