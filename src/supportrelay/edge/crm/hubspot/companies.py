@@ -84,15 +84,18 @@ class Companies:
         asked = list(dict.fromkeys(domains))
         for domain in [one for one, (until, _) in self._held.items() if until <= now]:
             del self._held[domain]
-        searched = [domain for domain in asked if domain not in self._held]
+        # Its own from here on: another look-up may let go of the same ones while this one is searching.
+        found = {domain: self._held[domain][1] for domain in asked if domain in self._held}
+        searched = [domain for domain in asked if domain not in found]
         while searched:
             some, terms = _some_of(searched, self._properties)
             searched = searched[len(some) :]
             hits = await self._search(records, terms)
             for domain in some:
                 has_it = tuple(company for company in hits if domain in company.domains)
+                found[domain] = has_it
                 self._held[domain] = (now + _HELD_FOR, has_it)
-        return {domain: self._held[domain][1] for domain in asked if domain in self._held}
+        return found
 
     def let_go(self, domains: Iterable[str]) -> None:
         """The next look-up searches for these again."""

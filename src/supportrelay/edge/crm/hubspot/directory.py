@@ -231,7 +231,7 @@ class HubSpotDirectory:
 
 def _nearest(domain: str, steps: Sequence[str], hits: Mapping[str, Sequence[FoundCompany]]) -> _Match:
     for step in steps:
-        companies = tuple(company for company in hits.get(step, ()) if company.counts)
+        companies = tuple(company for company in hits[step] if company.counts)
         if companies:
             return _Match(companies, MatchedBy.DOMAIN if step == domain else MatchedBy.PARENT_DOMAIN)
     return _Match()
