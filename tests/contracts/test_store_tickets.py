@@ -417,3 +417,17 @@ async def test_a_hit_says_that_the_thread_names_the_very_mail(store: SqliteStore
     both = WhereFrom(references=("<q2@acme.example>",), message_id="<q1@acme.example>")
     assert [h.names_it for h in (await store.gather(both)).hits] == [False, True]
     assert not any(h.names_it for h in (await store.gather(from_ids("<elsewhere@x>", message_id="<q9@x>"))).hits)
+
+
+async def test_a_mail_that_it_answers_comes_first(store: SqliteStore) -> None:
+    await store.accept(a_mail("first"), a_lease())
+    answer = WhereFrom(in_reply_to=("<first@acme.example>",), accepted_at=after(5))
+    named = WhereFrom(references=("<other@acme.example>", "<first@acme.example>"), accepted_at=after(5))
+    older = WhereFrom(in_reply_to=("<first@acme.example>",), accepted_at=after(-5))
+
+    assert (await store.gather(answer)).undecided == "first"
+    assert (await store.gather(named)).undecided == "first"
+    assert not (await store.gather(older)).undecided, "a mail accepted later waits for this one"
+
+    await store.settle(an_opening_settlement("first"))
+    assert not (await store.gather(answer)).undecided, "it is decided"

@@ -58,6 +58,7 @@ def test_what_is_asked_of_the_store() -> None:
         subject_since=NOW - timedelta(days=14),
         any_of_customer=False,
         address="reflectle",
+        accepted_at=NOW,
     )
 
 

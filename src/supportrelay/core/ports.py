@@ -104,6 +104,7 @@ class WhereFrom:
         any_of_customer: ``ticket_match: customer``: any open ticket of that customer.
         address: Name of the support address, for the subject and customer steps.
         message_id: The mail's own; an answer that was faster than the mail it answers named it already (an anchor).
+        accepted_at: Mails accepted before it that are not decided yet and that it names come first; None asks for none.
     """
 
     duplicate_key: str = ""
@@ -117,6 +118,7 @@ class WhereFrom:
     any_of_customer: bool = False
     address: str = ""
     message_id: str = ""
+    accepted_at: datetime | None = None
 
 
 @value_class
@@ -129,6 +131,7 @@ class Gathered:
         duplicate_has: Recipients (comparing form) who have or will have a copy of it.
         hits: In the order of `HitBy`; ids of In-Reply-To before References; open tickets first within a step.
         fingerprint: Changes when any of this would change.
+        undecided: queue_id of a mail that it names, accepted before and not decided yet; "" without.
     """
 
     duplicate_of: str = ""
@@ -136,6 +139,7 @@ class Gathered:
     duplicate_has: frozenset[str] = frozenset()
     hits: tuple[Hit, ...] = ()
     fingerprint: str = ""
+    undecided: str = ""
 
 
 @value_class

@@ -68,6 +68,7 @@ def where_from(
         subject_since=now - SUBJECT_WITHIN,
         any_of_customer=address.ticket_match == "customer",
         address=address.name,
+        accepted_at=now,
     )
 
 

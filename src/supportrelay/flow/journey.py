@@ -1,5 +1,6 @@
 """journey: one message from accepted to its begun deliveries: assess, assign, and the commit of the decision."""
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -28,6 +29,11 @@ log = get_logger()
 
 # Two mails of one thread at the same instant change the world for each other; each round one of them gets through.
 _MAX_ROUNDS = 50
+# A mail that answers one which is being decided this moment; a CRM that is silent keeps whole threads waiting.
+_ROUNDS_FOR_EARLIER = 20
+_EARLIER_S = 0.025
+_AFTER_EARLIER = timedelta(seconds=0.5)
+_FOLLOWS_FOR = timedelta(seconds=5)
 _ASK_AGAIN = timedelta(seconds=5)
 _LEAST_WAIT = timedelta(seconds=1)
 
@@ -49,8 +55,12 @@ async def decide_on(
     may_wait: bool,
     acts: bool = True,
     is_released: bool = False,
+    follows: bool = False,
 ) -> tuple[Assigned, tuple[Change, ...]]:
     """Assess and assign one mail; reports act on the deliveries they name. The same for the relay and ``explain``.
+
+    Args:
+        follows: Mails that it names, accepted before and not decided yet, come first.
 
     Raises:
         CrmSilentError: The CRM is silent and the mail may wait.
@@ -59,6 +69,8 @@ async def decide_on(
     meter = office.meter
     assessing = assess(office, rulebook, facts, accepted.envelope, accepted.accepted_at, may_wait=may_wait)
     assessment = await (meter.run("assess", assessing) if meter else assessing)
+    if follows and assessment.gathered.undecided:
+        raise _EarlierMailError(assessment.gathered.undecided)
     if concerns_report(assessment):
         filed = await file_report(office, rulebook, assessment, accepted.octets) if acts else explain_report(assessment)
         return _as_assigned(filed, assessment), filed.changes
@@ -106,6 +118,10 @@ def _ask_again_at(retry_at: datetime | None, now: datetime, latest: datetime) ->
     return min(max(retry_at, now + _LEAST_WAIT) if retry_at else now + _ASK_AGAIN, latest)
 
 
+class _EarlierMailError(Exception):
+    """A mail that this one names was accepted before it and is not decided yet; mail moves a ticket in that order."""
+
+
 class Journey:
     """Carries one message to its decision and commits it."""
 
@@ -123,8 +139,15 @@ class Journey:
         """
         if facts is None:
             facts = await facts_of(accepted.octets)
-        for _ in range(_MAX_ROUNDS):
-            settled, assigned = await self._round(rulebook, accepted, facts, is_released=is_released)
+        for number in range(_MAX_ROUNDS):
+            try:
+                settled, assigned = await self._round(rulebook, accepted, facts, is_released=is_released)
+            except _EarlierMailError as earlier:
+                if number < _ROUNDS_FOR_EARLIER:
+                    await asyncio.sleep(_EARLIER_S)
+                    continue
+                await self._put_off(accepted, self._office.now() + _AFTER_EARLIER, f"after {earlier}")
+                return None
             if settled is None or assigned is None:
                 return None
             if settled.conflict == "lease":
@@ -140,16 +163,19 @@ class Journey:
         """Decide once and try to commit it."""
         office = self._office
         now = office.now()
-        may_wait = now - accepted.accepted_at < rulebook.desk.crm_max_wait
+        latest = accepted.accepted_at + rulebook.desk.crm_max_wait
         try:
             assigned, changes = await decide_on(
-                office, rulebook, accepted, facts, may_wait=may_wait, is_released=is_released
+                office,
+                rulebook,
+                accepted,
+                facts,
+                may_wait=now < latest,
+                is_released=is_released,
+                follows=not is_released and now < latest + _FOLLOWS_FOR,
             )
         except CrmSilentError as exc:
-            due_at = _ask_again_at(exc.retry_at, now, accepted.accepted_at + rulebook.desk.crm_max_wait)
-            await office.store.settle(
-                waiting(accepted.queue_id, "", lease=office.lease(), now=now, due_at=due_at, why=str(exc))
-            )
+            await self._put_off(accepted, _ask_again_at(exc.retry_at, now, latest), str(exc))
             return None, None
         settlement = settlement_of(
             office, rulebook, assigned, queue_id=accepted.queue_id, lease=office.lease(), now=now
@@ -160,6 +186,13 @@ class Journey:
         if settlement.desk is not None and not settled.conflict:
             office.wake_desk()
         return settled, assigned
+
+    async def _put_off(self, accepted: Accepted, due_at: datetime, why: str) -> None:
+        """It waits by due time, not in memory."""
+        office = self._office
+        await office.store.settle(
+            waiting(accepted.queue_id, "", lease=office.lease(), now=office.now(), due_at=due_at, why=why)
+        )
 
     def _begun(self, accepted: Accepted, facts: Facts, assigned: Assigned, settled: Settled) -> Begun | None:
         decision = assigned.decision

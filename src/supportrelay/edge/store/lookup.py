@@ -54,6 +54,12 @@ AND t.address = ? AND t.trashed_at IS NULL ORDER BY t.id DESC LIMIT 8"""
 
 _CONVERSATION_OF = "SELECT id FROM conversations WHERE ticket_id = ? ORDER BY subject_key = ? DESC, id DESC LIMIT 1"
 
+# The nearest of the References: a chain is decided one after the other, so the parents say enough.
+_NEAREST = 5
+_UNDECIDED = """
+SELECT queue_id FROM messages
+WHERE message_id = ? AND message_id <> '' AND state IN ('accepted', 'waiting') AND accepted_at < ? LIMIT 1"""
+
 _VIEW = """
 SELECT id, version, stage, address, subject_key, customer, customer_domain, company_id, company_name, deal_id,
 deal_name, created_at, updated_at, closed_at, last_customer_mail_at, customer_message_ids, moved_by_person_at,
@@ -116,7 +122,26 @@ def gather(connection: sqlite3.Connection, where_from: WhereFrom) -> Gathered:
                 view = ticket_view(connection, pointer.ticket_id, pointer.conversation_id)
             if view is not None:
                 hits.append(Hit(pointer.by, view, pointer.is_anchor, pointer.names_it))
-    return Gathered(found.duplicate_of, found.duplicate_ticket, found.duplicate_has, tuple(hits), found.fingerprint)
+    return Gathered(
+        found.duplicate_of,
+        found.duplicate_ticket,
+        found.duplicate_has,
+        tuple(hits),
+        found.fingerprint,
+        _undecided(connection, where_from),
+    )
+
+
+def _undecided(connection: sqlite3.Connection, where_from: WhereFrom) -> str:
+    """The mail that this one answers, or another it names, while nothing is decided about that one yet."""
+    if where_from.accepted_at is None:
+        return ""
+    at = to_microseconds(where_from.accepted_at)
+    for message_id in dict.fromkeys((*where_from.in_reply_to, *where_from.references[:_NEAREST])):
+        row = connection.execute(_UNDECIDED, (clean_text(message_id), at)).fetchone()
+        if row is not None:
+            return str(row[0])
+    return ""
 
 
 def ticket_view(connection: sqlite3.Connection, ticket_id: int, conversation_id: int) -> TicketView | None:
