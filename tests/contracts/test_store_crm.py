@@ -124,6 +124,14 @@ async def test_opening_and_closing_write_only_what_changes(store: SqliteStore, o
     assert await enter(store) == 0
 
 
+async def test_opening_a_gate_opens_those_below_it_and_no_others(store: SqliteStore, other: SqliteStore) -> None:
+    names = ["hubspot", "hubspot:search", "hubspot:deals.read", "hubspot2", "hub", "hubspot;x"]
+    for name in names:
+        await store.close(name, after(30), "403")
+    await other.reopen("hubspot")
+    assert [name for name in names if (await store.gate(name)).closed_until] == ["hubspot2", "hub", "hubspot;x"]
+
+
 async def test_a_gate_closed_between_question_and_booking_is_closed(store: SqliteStore, other: SqliteStore) -> None:
     closing = asyncio.ensure_future(other.close("hubspot", after(30), "429"))
     answers = await asyncio.gather(*(enter(store) for _ in range(3)), return_exceptions=True)

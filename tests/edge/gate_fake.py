@@ -52,7 +52,8 @@ class GateFake:
 
     async def reopen(self, name: str) -> None:
         self.closings.append((name, None, ""))
-        self._closed.pop(name, None)
+        for one in [one for one in self._closed if one == name or one.startswith(f"{name}:")]:
+            del self._closed[one]
 
     async def gate(self, name: str) -> GateState:
         until, why = self._closed.get(name, (None, ""))

@@ -149,7 +149,7 @@ class Gate(Protocol):
         ...
 
     async def reopen(self, name: str) -> None:
-        """It answers again, or somebody changed the token."""
+        """It answers again, or somebody changed the token: it and those below it (``NAME:...``) are open."""
         ...
 
     async def gate(self, name: str) -> GateState:

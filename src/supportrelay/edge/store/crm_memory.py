@@ -13,6 +13,7 @@ from supportrelay.edge.store.rows import clean_text, from_microseconds, pack_jso
 __all__ = [
     "Booking",
     "close",
+    "closed_gates",
     "enter",
     "expire",
     "free_duties",
@@ -41,6 +42,7 @@ WHERE excluded.known_at >= known_at"""
 _EXPIRE = "UPDATE crm_answers SET expires_at = min(expires_at, known_at) WHERE kind = ?1 AND expires_at > known_at"
 _ABOUT = " AND (key = ?2 OR substr(key, -length(?2) - 1) IN ('@' || ?2, '.' || ?2))"
 _GATE = "SELECT arrival_at, closed_until, closed_why, day, used_today FROM crm_gates WHERE name = ?"
+_CLOSED = "SELECT name FROM crm_gates WHERE (name = ? OR name > ? AND name < ?) AND closed_until IS NOT NULL"
 _BOOK = """
 INSERT INTO crm_gates (name, arrival_at, day, used_today) VALUES (?, ?, ?, ?) ON CONFLICT (name)
 DO UPDATE SET arrival_at = excluded.arrival_at, day = excluded.day, used_today = excluded.used_today"""
@@ -163,8 +165,15 @@ def close(connection: sqlite3.Connection, name: str, until: int, why: str) -> No
 
 
 def reopen(connection: sqlite3.Connection, name: str) -> None:
-    """Open it."""
-    connection.execute("UPDATE crm_gates SET closed_until = NULL, closed_why = '' WHERE name = ?", (name,))
+    """Open it and those below it."""
+    for one in closed_gates(connection, name):
+        connection.execute("UPDATE crm_gates SET closed_until = NULL, closed_why = '' WHERE name = ?", (one,))
+
+
+def closed_gates(connection: sqlite3.Connection, name: str) -> list[str]:
+    """Of the gate and those below it, which are closed, or were and nobody has said otherwise."""
+    rows = connection.execute(_CLOSED, (name, f"{name}:", f"{name};"))  # ; comes right behind :
+    return [str(row[0]) for row in rows]
 
 
 def gate(connection: sqlite3.Connection, name: str) -> GateState:

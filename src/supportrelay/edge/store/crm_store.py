@@ -180,8 +180,8 @@ class StoreCrm:
             await self.write(lambda c: crm_memory.close(c, name, to_microseconds(until), why))
 
     async def reopen(self, name: str) -> None:
-        """Let them through again."""
-        if (await self.gate(name)).closed_until is not None:
+        """Let them through again, here and at the gates below it."""
+        if self.read(lambda c: crm_memory.closed_gates(c, name)):
             await self.write(lambda c: crm_memory.reopen(c, name))
 
     async def gate(self, name: str) -> GateState:

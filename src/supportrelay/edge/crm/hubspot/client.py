@@ -159,8 +159,8 @@ class HubSpotClient:
         return await self._read(call, came)
 
     async def reopen(self) -> None:
-        """Forget why nothing may be sent: somebody changed the token or its scopes."""
-        for name in (*self.gate_names, *map(self._gate_of_family, self._scopeless | self._shut)):
+        """Forget why nothing may be sent, in all processes: somebody changed the token or its scopes."""
+        for name in self.gate_names:  # and with them the families without scope, whoever found that out
             await self._gate.reopen(name)
         self._shut.clear()
         self._spared_until = None
@@ -205,6 +205,7 @@ class HubSpotClient:
         self._looked_at.add(name)
         shared = await self._gate.gate(self._gate_of_family(name))
         if shared.closed_until and shared.closed_until > self._now():
+            self._shut.add(name)
             raise CrmDown(shared.closed_why, retry_at=shared.closed_until, is_closed=True)
         self._shut.discard(name)
 
