@@ -3,6 +3,8 @@
 import asyncio
 from datetime import timedelta
 
+import pytest
+
 from contracts.desk_fake import FakeDesk
 from flow.desk_world import World
 from supportrelay.core.errors import CrmDown, CrmRefusal
@@ -425,13 +427,14 @@ async def test_what_is_known_without_asking_is_no_try(world: World) -> None:
     assert world.work_left() == 0
 
 
-async def test_one_ticket_that_always_fails_keeps_nobody_waiting(world: World) -> None:
+@pytest.mark.parametrize("locked_for", [None, timedelta(seconds=2)], ids=["it-fails", "it-is-locked"])
+async def test_one_ticket_that_always_fails_keeps_nobody_waiting(world: World, locked_for: timedelta | None) -> None:
     poisoned = await world.opens("q0")
 
     class Poisoned(FakeDesk):
         async def find(self, key: str) -> DeskTicket | None:
             if key == poison:
-                raise CrmDown("500")
+                raise CrmDown("423", retry_at=world.clock() + locked_for if locked_for else None)
             return await super().find(key)
 
     (claimed,) = await world.store.claim_desk(world.clock(), world.office().lease(), 1)
@@ -442,9 +445,13 @@ async def test_one_ticket_that_always_fails_keeps_nobody_waiting(world: World) -
     for number in range(1, 30):
         await world.opens(f"q{number}")
         await world.work_off(worker)
-        assert len(world.desk.tickets) == number
+        if locked_for is None:
+            assert len(world.desk.tickets) == number
         world.clock.go(1)
+    world.clock.go(2)
+    await world.work_off(worker)
 
+    assert len(world.desk.tickets) == number
     assert world.row(poisoned, "d.tries")[0] <= 5, "it is not asked again for each of the others"
 
 
@@ -502,6 +509,38 @@ async def test_who_lost_the_lease_writes_nothing_more(world: World) -> None:
     await world.worker("here:2:slow")._work(claimed)
 
     assert world.told(ticket) == before
+    assert world.work_left() == 0
+
+
+async def test_a_process_that_slept_past_its_lease_does_not_begin_a_second_time(world: World) -> None:
+    """A busy machine: the lease is over, and whoever claims it again is the one who is still at it."""
+    ticket, external_id = await made(world)
+    await world.joins("q2", ticket, CLOSED, direction="outbound")
+    at_it, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(FakeDesk):
+        async def record(self, external_id: str, mail: DeskMail, *, is_repeat: bool) -> None:
+            at_it.set()
+            self.calls.append(("record", external_id))
+            await go_on.wait()
+            self.mails.append((external_id, mail))
+
+    slow = Slow(world.clock)
+    slow.tickets = world.desk.tickets
+    world.desk = slow
+    worker = world.worker()
+    await worker._pick_up()
+    await at_it.wait()
+    world.clock.go(31)
+
+    await worker._pick_up()
+    for _ in range(50):
+        await asyncio.sleep(0)
+    go_on.set()
+    await world.work_off(worker)
+
+    assert world.asked("record") == ["record"]
+    assert [id_ for id_, _ in slow.mails] == [external_id]
     assert world.work_left() == 0
 
 

@@ -112,7 +112,10 @@ class DeskWorker:
             return 0.0
         claimed = await self._queue.claim_desk(now, self._office.lease(), free)
         for ticket in claimed:
-            self._start(ticket)
+            at_it = self._held.get(ticket.ticket_id)
+            # Our own lease ran out while this process slept: who is at it goes on, now under the new one.
+            if at_it is None or at_it.done():
+                self._start(ticket)
         return 0.0 if claimed else _POLL_S
 
     async def _sleep(self, wait_s: float) -> None:
@@ -200,8 +203,9 @@ class DeskWorker:
             self._is_down = True
         wait = timedelta(0) if exc.is_closed and exc.retry_at is not None else _backoff(claimed.tries)
         await self._end(claimed, exc.cause, wait, at_least=exc.retry_at, counts=not exc.is_closed)
-        # Not sooner: an answer in between would bring back what is not handed back yet.
-        self._brings_back |= exc.retry_at is not None or claimed.tries < _FEW_TRIES
+        # Not sooner: an answer in between would bring back what is not handed back yet. A time to come back (423) may
+        # be this ticket's alone.
+        self._brings_back |= exc.is_closed or claimed.tries < _FEW_TRIES
 
     def _answered(self) -> None:
         """The desk answers: what was put off while it did not goes on at once."""
