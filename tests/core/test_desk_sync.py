@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from supportrelay.core.desk_sync import Verdict, VerdictKind, foreign_move, judge, moved_at
+from supportrelay.core.desk_sync import Verdict, VerdictKind, decided_at, foreign_move, judge, moved_at
 from supportrelay.core.outside import DeskMove, DeskTicket, Mover
 from supportrelay.core.ticket import Stage
 
@@ -42,7 +42,16 @@ ROWS: list[Any] = [
     pytest.param(there(("4", 15, PERSON), MADE), "CLOSED", 10, WRITTEN, DROP, 15, id="to-the-same-stage-all-the-same"),
     pytest.param(there(("9", 15, PERSON), MADE), "NEW", 10, WRITTEN, DROP, 15, id="into-a-stage-without-meaning-here"),
     pytest.param(there(("9", 5, PERSON), MADE), "NEW", 10, WRITTEN, WRITE, None, id="out-of-a-stage-without-meaning"),
-    pytest.param(there(("2", 15, AUTOMATION), MADE), "NEW", 10, WRITTEN, DROP, 15, id="a-workflow-of-theirs"),
+    pytest.param(there(("4", 15, AUTOMATION), MADE), "NEW", 10, WRITTEN, WRITE, None, id="a-workflow-hides-no-mail"),
+    pytest.param(there(("2", 15, AUTOMATION), MADE), "CLOSED", 10, WRITTEN, DROP, 15, id="a-workflow-keeps-it-open"),
+    pytest.param(
+        there(("4", 20, AUTOMATION), ("2", 15, PERSON), MADE), "NEW", 10, WRITTEN, DROP, 15,
+        id="a-person-before-a-workflow",
+    ),
+    pytest.param(
+        there(("4", 20, AUTOMATION), ("2", 5, PERSON), MADE), "NEW", 10, WRITTEN, WRITE, None,
+        id="a-person-before-the-mail-and-a-workflow",
+    ),
     pytest.param(there(("2", 15, PROGRAM), MADE), "NEW", 10, WRITTEN, DROP, 15, id="another-program"),
     pytest.param(
         there(("4", 15.4, PROGRAM), MADE), "NEW", 10, {"written_stage_id": "4", "written_at": at(15)}, WRITE, None,
@@ -106,3 +115,10 @@ def test_what_we_wrote_ourselves_is_nobody_elses_move() -> None:
 def test_when_a_ticket_came_where_it_is() -> None:
     assert moved_at(there(("4", 15, PERSON), MADE)) == at(15)
     assert moved_at(untold("4", 15)) == at(15)
+
+
+def test_when_somebody_decided_who_may_have_read_the_mail() -> None:
+    assert decided_at(there(("4", 15, PERSON), MADE), **WRITTEN) == at(15)
+    assert decided_at(there(("4", 15, AUTOMATION), MADE), **WRITTEN) is None
+    assert decided_at(there(("4", 20, AUTOMATION), ("2", 15, PERSON), MADE), **WRITTEN) == at(15)
+    assert decided_at(untold("4", 15), **WRITTEN) == at(15)

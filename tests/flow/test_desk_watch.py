@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from contracts.desk_fake import STAGE_IDS, FakeDesk
 from flow.desk_world import World
 from supportrelay.core.errors import CrmDown
-from supportrelay.core.outside import DeskChanges
+from supportrelay.core.outside import DeskChanges, Mover
 from supportrelay.core.ports import Settled
 from supportrelay.core.ticket import Stage
 from supportrelay.flow.desk_watch import DeskWatch
@@ -43,6 +43,17 @@ async def test_a_ticket_moved_there_is_moved_here(world: World) -> None:
     assert world.row(ticket, "t.moved_by_person_at") == (int(moved_at.timestamp() * 1e6),)
     assert world.why(ticket, "ticket.moved")["to"] == "WAITING"
     assert (await world.store.ticket_move(f"SR-{ticket.ticket_id}", "CLOSED", "person:zoe", world.clock())) is not None
+
+
+async def test_a_workflow_that_closes_a_ticket_is_no_person(world: World) -> None:
+    """Mail that was accepted before and is decided later still opens it (`stages`)."""
+    ticket, external_id = await made(world)
+    world.desk.put_by_hand(external_id, CLOSED, by=Mover.AUTOMATION)
+
+    await watch(world).tick()
+
+    assert world.stage(ticket) == "CLOSED"
+    assert world.row(ticket, "t.moved_by_person_at") == (None,)
 
 
 async def test_a_stage_without_meaning_here_is_other(world: World) -> None:

@@ -8,7 +8,7 @@ import pytest
 from contracts.desk_fake import FakeDesk
 from flow.desk_world import World
 from supportrelay.core.errors import CrmDown, CrmRefusal
-from supportrelay.core.outside import DeskMail, DeskOpening, DeskTicket
+from supportrelay.core.outside import DeskMail, DeskOpening, DeskTicket, Mover
 from supportrelay.core.ports import DeskOrder, Settled
 from supportrelay.core.ticket import Stage
 
@@ -189,6 +189,21 @@ async def test_a_persons_later_move_there_stands_against_all_older_mail(world: W
     (moved_at,) = world.row(ticket, "t.moved_by_person_at")
     assert moved_at == int((world.clock() - timedelta(seconds=6)).timestamp() * 1e6)
     assert len(world.desk.mails) == 3, "the mails are logged all the same"
+
+
+async def test_a_workflow_there_hides_no_mail_that_waits(world: World) -> None:
+    """The desk was away when the customer wrote; its own workflow closed the quiet ticket a moment later."""
+    ticket, external_id = await made(world)
+    world.desk.put_by_hand(external_id, WAITING)
+    world.clock.go(1)
+    await world.joins("q2", ticket, NEW)
+    world.clock.go(1)
+    world.desk.put_by_hand(external_id, CLOSED, by=Mover.AUTOMATION)
+
+    await world.work_off(world.worker())
+
+    assert world.there() == [NEW]
+    assert world.stage(ticket) == "NEW"
 
 
 async def test_a_mail_after_the_persons_move_moves_it(world: World) -> None:

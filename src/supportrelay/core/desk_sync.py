@@ -11,7 +11,7 @@ from supportrelay.core.outside import DeskMove, DeskTicket, Mover
 from supportrelay.core.ticket import Stage
 from supportrelay.core.value import value_class
 
-__all__ = ["Verdict", "VerdictKind", "foreign_move", "judge", "moved_at"]
+__all__ = ["Verdict", "VerdictKind", "decided_at", "foreign_move", "judge", "moved_at"]
 
 # What a desk answers to a write and what its history says of it differ by milliseconds.
 _SAME_WRITE = timedelta(seconds=1)
@@ -30,7 +30,7 @@ class Verdict:
     """What becomes of a move.
 
     Attributes:
-        moved: For DROP: the later move that stands.
+        moved: For DROP: the later move that stands. A workflow's does not stand against a move to NEW.
         is_lost_write: For ALREADY: it is our own write, of which we only learn now.
     """
 
@@ -56,11 +56,13 @@ def judge(
         written_stage_id, written_at: What we last wrote or saw there, "" and None before.
         is_repeat: An earlier attempt to write this may have come through without our learning of it.
     """
-    moved = foreign_move(current, written_stage_id=written_stage_id, written_at=written_at)
-    if moved is not None and is_repeat and _is_lost_write(moved, current, wanted):
+    moves = _foreign_moves(current, written_stage_id, written_at)
+    if moves and is_repeat and _is_lost_write(moves[0], current, wanted):
         return Verdict(VerdictKind.ALREADY, is_lost_write=True)
-    if moved is not None and moved.at > asked_at:
-        return Verdict(VerdictKind.DROP, moved)
+    # A workflow that closes what lay quiet for a week has not read the mail that came a moment before.
+    later = next((move for move in moves if move.at > asked_at and not (wanted == Stage.NEW and _is_blind(move))), None)
+    if later is not None:
+        return Verdict(VerdictKind.DROP, later)
     return Verdict(VerdictKind.ALREADY if current.stage == wanted else VerdictKind.WRITE)
 
 
@@ -71,15 +73,31 @@ def foreign_move(
 
     Without a history, a stage other than the written one was moved when the ticket last changed.
     """
-    if current.moves:
-        newest = max(current.moves, key=lambda move: move.at)
-        if written_at is None:
-            return newest
-        is_ours = newest.stage_id == written_stage_id and abs(newest.at - written_at) <= _SAME_WRITE
-        return None if is_ours or newest.at <= written_at else newest
-    if not written_stage_id or current.stage_id == written_stage_id:
-        return None
-    return DeskMove(current.stage_id, current.updated_at)
+    return next(iter(_foreign_moves(current, written_stage_id, written_at)), None)
+
+
+def decided_at(
+    current: DeskTicket, *, written_stage_id: str = "", written_at: datetime | None = None
+) -> datetime | None:
+    """When somebody last moved it there who may have read its mail; None when it was a workflow of the desk alone."""
+    moves = _foreign_moves(current, written_stage_id, written_at)
+    return next((move.at for move in moves if not _is_blind(move)), None)
+
+
+def _foreign_moves(current: DeskTicket, written_stage_id: str, written_at: datetime | None) -> list[DeskMove]:
+    """Newest first."""
+    if not current.moves:
+        is_ours = not written_stage_id or current.stage_id == written_stage_id
+        return [] if is_ours else [DeskMove(current.stage_id, current.updated_at)]
+    moves = sorted(current.moves, key=lambda move: move.at, reverse=True)
+    if written_at is None:
+        return moves
+    is_ours = moves[0].stage_id == written_stage_id and abs(moves[0].at - written_at) <= _SAME_WRITE
+    return [] if is_ours else [move for move in moves if move.at > written_at]
+
+
+def _is_blind(move: DeskMove) -> bool:
+    return move.by == Mover.AUTOMATION
 
 
 def moved_at(current: DeskTicket) -> datetime:

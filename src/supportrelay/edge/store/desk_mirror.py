@@ -4,11 +4,12 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from supportrelay.core.desk_sync import decided_at
 from supportrelay.core.outside import DeskTicket
 from supportrelay.core.ticket import Stage
 from supportrelay.edge.store.changes import change_row, write_change
 from supportrelay.edge.store.desk import NEVER, set_mirror
-from supportrelay.edge.store.rows import clean_text, rfc3339
+from supportrelay.edge.store.rows import clean_text, from_microseconds, rfc3339, to_microseconds
 
 __all__ = ["Seen", "has_seen", "has_to_check", "seen", "to_check", "unlike"]
 
@@ -109,7 +110,7 @@ def _restore(connection: sqlite3.Connection, ticket_id: int, ticket: DeskTicket,
 
 
 def _move(connection: sqlite3.Connection, row: Any, ticket: DeskTicket, at: int, who: str, now: int) -> None:
-    set_mirror(connection, row[0], Stage(ticket.stage), at, now)
+    set_mirror(connection, row[0], Stage(ticket.stage), _decided_at(row, ticket, at), now)
     connection.execute(
         "UPDATE desk_tickets SET written_stage_id = ?, written_at = ?, looked_at = min(looked_at, ?) "
         "WHERE ticket_id = ?",
@@ -117,3 +118,12 @@ def _move(connection: sqlite3.Connection, row: Any, ticket: DeskTicket, at: int,
     )
     why = {"from": row[1], "to": str(ticket.stage), "stage_id": ticket.stage_id, "moved_at": rfc3339(at)}
     write_change(connection, change_row(now, "ticket.moved", who, why, ticket_id=row[0]))
+
+
+def _decided_at(row: Any, ticket: DeskTicket, at: int) -> int | None:
+    """Mail accepted before that does not move it; a workflow of the desk keeps no mail from being seen."""
+    if not ticket.moves:
+        return at
+    written_at = None if row[5] is None else from_microseconds(row[5])
+    decided = decided_at(ticket, written_stage_id=row[4], written_at=written_at)
+    return None if decided is None else to_microseconds(decided)
