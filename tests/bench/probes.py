@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.fill import fill
-from bench.load import RECIPIENT, Flow, Sink, send_all
+from bench.load import RECIPIENT, SENDERS, Flow, Sink, send_all
 from bench.postfix import Postfix
 from bench.processes import cpu_s, cpu_s_by_process, memory
-from bench.relay import SupportRelay
+from bench.relay import SupportRelay, companies_of_bench
 from bench.tools import has_postfix
 from smtp_sink import ThreadedSink
 
@@ -175,7 +175,57 @@ def large(plan: Plan) -> dict[str, Any]:
     return {"messages": 20, "seconds": round(flow.seconds, 2), "peak_pss_mib": round(highest / _MIB, 1)}
 
 
-PROBES = {"throughput": throughput, "latency": latency, "memory": memory_after, "filled": filled, "large": large}
+def crm(plan: Plan) -> dict[str, Any]:
+    """Idle latency with owners and tickets at a HubSpot that takes 200 ms for each answer, beside the builtin CRM."""
+    from hubspot_double.process import HubSpotDouble
+
+    took: dict[str, list[float]] = {"builtin": [], "hubspot": []}
+    with (
+        HubSpotDouble.start(companies_of_bench(), relay_properties=True, burst_per_10s=0, searches_per_s=0) as double,
+        ThreadedSink() as near,
+        ThreadedSink() as far,
+        SupportRelay(near.port, name="relay-builtin") as builtin,
+        SupportRelay(far.port, name="relay-hubspot", crm=_hubspot(double.base_url, double.token)) as hubspot,
+    ):
+        pairs = {"builtin": (builtin, near), "hubspot": (hubspot, far)}
+        for number in range(SENDERS):  # a warm cache: everybody has written before
+            for relay, sink in pairs.values():
+                _one_mail(relay.port, sink, number)
+        double.set(latency_s=0.2)
+        for number in range(plan.latency_messages):
+            for name, (relay, sink) in pairs.items():
+                took[name].append(_one_mail(relay.port, sink, SENDERS + number))
+    found: dict[str, Any] = {
+        name: {
+            "median_ms": round(statistics.median(values), 2),
+            "p95_ms": round(statistics.quantiles(values, n=20)[-1], 2),
+        }
+        for name, values in took.items()
+    }
+    found["ratio"] = round(found["hubspot"]["median_ms"] / found["builtin"]["median_ms"], 3)
+    _tell(f"latency with a HubSpot of 200 ms: {found}")
+    return found
+
+
+def _hubspot(base_url: str, token: str) -> dict[str, Any]:
+    return {
+        "directory": {"kind": "hubspot", "token": token, "base_url": base_url, "calls_per_10s": 1000},
+        "tickets": {
+            "kind": "hubspot",
+            "pipeline": "0",
+            "stages": {"NEW": ["1"], "WAITING": ["2", "3"], "CLOSED": ["4"]},
+        },
+    }
+
+
+PROBES = {
+    "crm": crm,
+    "throughput": throughput,
+    "latency": latency,
+    "memory": memory_after,
+    "filled": filled,
+    "large": large,
+}
 
 
 def _makers(plan: Plan, workers: tuple[int | None, ...] | None = None) -> list[Any]:

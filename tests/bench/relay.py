@@ -14,7 +14,7 @@ from typing import Any, Self
 from bench.load import RECIPIENT, SENDERS, TooSlow, free_port
 from bench.tools import BUILD, ROOT
 
-__all__ = ["SupportRelay"]
+__all__ = ["SupportRelay", "companies_of_bench"]
 
 _READY_WITHIN_S = 30
 _STOPPED_WITHIN_S = 60
@@ -29,11 +29,20 @@ class SupportRelay:
         name: Of its folder under build/bench.
         keep: Go on with the store of an earlier life of that name.
         has_meter: Let the first worker measure its stations, which costs it some of its speed; see `profile`.
+        crm: Section of the configuration; without it the ten companies are imported into the builtin CRM.
     """
 
     def __init__(
-        self, next_hop: int, workers: int | None = None, *, name: str = "", keep: bool = False, has_meter: bool = False
+        self,
+        next_hop: int,
+        workers: int | None = None,
+        *,
+        name: str = "",
+        keep: bool = False,
+        has_meter: bool = False,
+        crm: dict[str, Any] | None = None,
     ) -> None:
+        self._crm = crm
         self.name = "supportrelay" + (f", workers {workers}" if workers else "")
         self.folder = BUILD / (name or f"relay-{workers or 'default'}")
         self.database = self.folder / "relay.db"
@@ -87,9 +96,9 @@ class SupportRelay:
         self.folder.mkdir(parents=True, exist_ok=True)
         # JSON is YAML.
         self.config.write_text(json.dumps(self._configuration(), indent=1), encoding="utf-8")
-        if not self._keep:
+        if not self._keep and self._crm is None:
             companies = self.folder / "companies.yaml"
-            companies.write_text(json.dumps(_companies(), indent=1), encoding="utf-8")
+            companies.write_text(json.dumps(companies_of_bench(), indent=1), encoding="utf-8")
             imported = [*_command("crm", "import"), str(companies), "--config", str(self.config)]
             subprocess.run(imported, check=True, stdout=subprocess.DEVNULL)
 
@@ -121,6 +130,7 @@ class SupportRelay:
             "storage": {"url": f"sqlite:///{self.database}"},
             "web": {"host": "127.0.0.1", "port": free_port(), "public_url": "https://desk.test"},
             **({"workers": self.workers} if self.workers else {}),
+            **({"crm": self._crm} if self._crm else {}),
         }
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
@@ -134,7 +144,8 @@ class SupportRelay:
             time.sleep(0.02)
 
 
-def _companies() -> dict[str, Any]:
+def companies_of_bench() -> dict[str, Any]:
+    """Ten companies with a deal and an owner each."""
     return {
         "companies": [
             {
