@@ -107,6 +107,7 @@ def open_crm(config: Config, store: SqliteStore, domains: Domains, now: Callable
             hubspot.owner_id,
             Catalogue(config.language),
             has_directory_ids=reads is not None,
+            search_lag=crm.search_lag,
         )
     tools = HubSpotTools(
         client,

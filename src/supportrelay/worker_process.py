@@ -179,9 +179,9 @@ class _Outside:
 
     def __init__(self, parts: Parts) -> None:
         desk = CurrentDesk(lambda: parts.crm.desk)
-        crm = parts.config.crm
+        self._parts = parts
         self._worker = DeskWorker(parts.office, parts.store, desk)
-        self._watch = DeskWatch(parts.office, parts.store, desk, poll_every=crm.poll_every, lag=crm.search_lag)
+        self._watch = DeskWatch(parts.office, parts.store, desk, poll_every=parts.config.crm.poll_every)
         self._tasks: set[asyncio.Task[None]] = set()
         parts.office.wake_desk = self._worker.wake
 
@@ -197,6 +197,7 @@ class _Outside:
     def resume(self) -> None:
         """The configuration changed: what kept the desk from answering may be over."""
         self._worker.resume()
+        self._watch.poll_every = self._parts.config.crm.poll_every
 
     async def look_at(self, external_ids: Sequence[str]) -> None:
         """Somebody said that these changed there; looked at behind the answer."""

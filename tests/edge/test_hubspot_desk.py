@@ -623,6 +623,19 @@ async def test_a_bulk_edit_of_one_instant_is_read_whole() -> None:
     assert (len(told.tickets), told.is_whole, told.until) == (450, True, T0)
 
 
+async def test_a_short_page_is_the_last_one_only_when_hubspot_says_so() -> None:
+    def answer(_asked: Asked) -> bytes:
+        following = {"paging": {"next": {"after": "2"}}} if len(stub.asked) < 3 else {}
+        return say(
+            200, {"results": [a_record(n, T0 + timedelta(seconds=n)) for n in range(len(stub.asked) * 2)], **following}
+        )
+
+    async with HttpStub(answer) as stub, a_desk(stub) as desk:
+        told = await desk.changed(T0)
+
+    assert (len(told.tickets), told.is_whole) == (6, True)
+
+
 async def test_a_search_that_goes_round_in_circles_ends() -> None:
     page = {"total": 999, "results": [a_record(n) for n in range(200)], "paging": {"next": {"after": "200"}}}
     async with HttpStub(lambda _: say(200, page)) as stub, a_desk(stub) as desk:

@@ -13,11 +13,10 @@ from supportrelay.core.ticket import Stage
 from supportrelay.flow.desk_watch import DeskWatch
 
 NEW, WAITING, CLOSED, OTHER = Stage.NEW, Stage.WAITING, Stage.CLOSED, Stage.OTHER
-MINUTE = timedelta(minutes=1)
 
 
-def watch(world: World, holder: str = "here:1:a", *, lag: timedelta = MINUTE) -> DeskWatch:
-    return DeskWatch(world.office(holder), world.store, world.desk, poll_every=timedelta(seconds=10), lag=lag)
+def watch(world: World, holder: str = "here:1:a") -> DeskWatch:
+    return DeskWatch(world.office(holder), world.store, world.desk, poll_every=timedelta(seconds=10))
 
 
 async def made(world: World, queue_id: str = "q1") -> tuple[Settled, str]:
@@ -124,7 +123,7 @@ async def test_a_deleted_ticket_goes_into_the_trash(world: World) -> None:
 
 async def test_one_of_all_workers_looks_and_another_goes_on_where_it_was(world: World) -> None:
     _, external_id = await made(world)
-    one, other = watch(world, "here:1:a", lag=timedelta(0)), watch(world, "here:2:b", lag=timedelta(0))
+    one, other = watch(world, "here:1:a"), watch(world, "here:2:b")
 
     assert await one.tick()
     assert not await other.tick()

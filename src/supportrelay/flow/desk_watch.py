@@ -39,8 +39,7 @@ class DeskWatch:
 
     Args:
         queue: The store.
-        poll_every: Between two looks.
-        lag: A list of changes may be so far behind; it is asked for from so much earlier.
+        poll_every: Between two looks; may be changed while it runs.
     """
 
     def __init__(
@@ -50,13 +49,11 @@ class DeskWatch:
         desk: TicketDesk,
         *,
         poll_every: timedelta = timedelta(seconds=30),
-        lag: timedelta = timedelta(0),
     ) -> None:
         self._office = office
         self._queue = queue
         self._desk = desk
-        self._poll_every = poll_every
-        self._lag = lag
+        self.poll_every = poll_every
         self._who = f"desk:{desk.kind}"
         self._is_down = False
         self._leaving = asyncio.Event()
@@ -66,7 +63,7 @@ class DeskWatch:
         while not self._leaving.is_set():
             await self.tick()
             try:
-                await asyncio.wait_for(self._leaving.wait(), self._poll_every.total_seconds())
+                await asyncio.wait_for(self._leaving.wait(), self.poll_every.total_seconds())
             except TimeoutError:
                 continue
 
@@ -111,7 +108,7 @@ class DeskWatch:
     async def _poll(self, notes: Mapping[str, Any]) -> Mapping[str, Any]:
         """Everything changed since the cursor, which moves on only past what was looked at."""
         since = _instant(notes.get("since"))
-        since = self._office.now() - _FIRST_LOOK_BACK if since is None else since - self._lag
+        since = since or self._office.now() - _FIRST_LOOK_BACK
         for _ in range(_MOST_PAGES):
             changes = await self._desk.changed(since)
             await self._look_at(await self._queue.desk_unlike(changes.tickets))
@@ -165,7 +162,7 @@ class DeskWatch:
     # -- the duty ----------------------------------------------------------------------------------------------------
 
     def _lease(self) -> Lease:
-        return Lease(self._office.holder, self._office.now() + max(3 * self._poll_every, _LEAST_LEASE))
+        return Lease(self._office.holder, self._office.now() + max(3 * self.poll_every, _LEAST_LEASE))
 
     async def _note(self, notes: Mapping[str, Any], **more: str) -> Mapping[str, Any]:
         """Keep where we are, and the duty for as long as this goes on."""

@@ -26,8 +26,6 @@ log = get_logger()
 _NOT_FOUND = 404
 _EMAIL_TO_TICKET, _EMAIL_TO_CONTACT = 224, 198
 
-# HubSpot promises "a few moments" until a change can be searched; others who depend on it wait five minutes.
-_INDEX_LAG = timedelta(minutes=5)
 _PAGE = 200
 _PAGES_A_CALL = 5
 _MOST_PAGES = 50  # 10,000 results, more are never shown of one search
@@ -47,6 +45,8 @@ class HubSpotDesk:
         owner_id: HubSpot's id of an active owner with this address (comparing form), "" when there is none.
         words: For what is written into mails' records beside their own text.
         has_directory_ids: The directory is HubSpot too, so companies and deals can be associated by id.
+        search_lag: So late a change may appear in searches. HubSpot promises "a few moments"; others who depend on it
+            wait five minutes.
     """
 
     kind = "hubspot"
@@ -62,6 +62,7 @@ class HubSpotDesk:
         words: Catalogue,
         *,
         has_directory_ids: bool = True,
+        search_lag: timedelta = timedelta(minutes=5),
     ) -> None:
         self.has_directory_ids = has_directory_ids
         self._client = client
@@ -70,6 +71,7 @@ class HubSpotDesk:
         self._reading = TicketReading(settings)
         self._contacts = contacts
         self._words = words
+        self._search_lag = search_lag
         self._maker = TicketMaker(client, paths, settings, contacts, self._by_key, owner_id)
         self._properties = [*TICKET_PROPERTIES, settings.key_property]
 
@@ -201,7 +203,7 @@ class HubSpotDesk:
     async def changed(self, since: datetime) -> DeskChanges:
         """Tickets of the pipeline changed since then, without their history; 200 a call, at most 1,000 at once.
 
-        ``until`` stays five minutes behind the newest change seen, by HubSpot's clock: its index lags. While there is
+        ``until`` stays ``search_lag`` behind the newest change seen, by HubSpot's clock: its index lags. While there is
         more to read (``is_whole`` False) it is the newest change itself, so that reading goes on.
         """
         found: dict[str, DeskTicket] = {}
@@ -209,14 +211,14 @@ class HubSpotDesk:
         while not is_whole and (pages < _PAGES_A_CALL or newest <= since) and pages < _MOST_PAGES:
             records, next_after = await self._changed_page(newest, after)
             pages += 1
-            is_whole = len(records) < _PAGE
+            is_whole = len(records) < _PAGE and not next_after
             read = [ticket for record in records if (ticket := self._reading.ticket(record)) is not None]
             found.update((ticket.external_id, replace(ticket, moves=())) for ticket in read)
             before, newest = newest, max([newest, *(ticket.updated_at for ticket in read)])
             # A whole page of one instant (somebody changed hundreds at once): only then its second page is asked for.
             after = next_after if newest == before else ""
             is_whole = is_whole or (newest == before and not after)
-        until = max(since, newest - _INDEX_LAG) if is_whole else max(newest, since + timedelta(milliseconds=1))
+        until = max(since, newest - self._search_lag) if is_whole else max(newest, since + timedelta(milliseconds=1))
         return DeskChanges(tuple(sorted(found.values(), key=lambda one: one.updated_at)), until, is_whole)
 
     async def _changed_page(self, since: datetime, after: str) -> tuple[list[dict[str, Any]], str]:
