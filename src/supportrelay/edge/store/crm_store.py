@@ -16,6 +16,7 @@ from supportrelay.core.ports import Lease
 from supportrelay.edge.store import adopt as adopting
 from supportrelay.edge.store import crm_memory, desk, desk_mirror, desk_trash
 from supportrelay.edge.store.rows import from_microseconds, to_microseconds
+from supportrelay.edge.store.tickets import leads_to
 from supportrelay.edge.store.writer import Command
 
 __all__ = ["StoreCrm"]
@@ -34,6 +35,10 @@ class StoreCrm:
 
     def read(self, query: Command[T]) -> T:
         """`SqliteStore.read`."""
+        raise NotImplementedError
+
+    async def _list(self, query: Command[T]) -> T:
+        """`StoreViews._list`."""
         raise NotImplementedError
 
     # -- work for the outside desk --
@@ -107,11 +112,16 @@ class StoreCrm:
         return await self.write(lambda c: desk_mirror.to_check(c, limit, since, at))
 
     async def purge_trash(self, before: datetime, *, now: datetime | None = None) -> int:
-        """Delete what lies in the trash since earlier than that; at most 50 tickets a call, a commit each."""
+        """Delete what lies in the trash since earlier than that; at most 50 tickets a call, a commit each.
+
+        All ids of mails are walked once, by a reader: nobody waits for that.
+        """
         until, at = to_microseconds(before), time.time_ns() // 1000 if now is None else to_microseconds(now)
+        numbers = self.read(lambda c: desk_trash.in_trash(c, until, _PURGED_A_CALL))
+        leads = await self._list(lambda c: leads_to(c, numbers)) if numbers else {}
         count = 0
-        for number in self.read(lambda c: desk_trash.in_trash(c, until, _PURGED_A_CALL)):
-            count += await self.write(lambda c, n=number: desk_trash.purge(c, n, until, at), slow=True)  # type: ignore[misc]
+        for number in numbers:
+            count += await self.write(lambda c, n=number: desk_trash.purge(c, n, leads, until, at), slow=True)  # type: ignore[misc]
         return count
 
     async def adopt(

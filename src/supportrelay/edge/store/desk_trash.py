@@ -9,7 +9,7 @@ from supportrelay.core.value import value_class
 from supportrelay.edge.store.changes import change_row, write_change, write_changes
 from supportrelay.edge.store.lookup import GENERATED, SEEN
 from supportrelay.edge.store.rows import clean_text
-from supportrelay.edge.store.tickets import take_apart
+from supportrelay.edge.store.tickets import Leads, take_apart
 
 __all__ = ["gone", "in_trash", "purge"]
 
@@ -80,8 +80,12 @@ def in_trash(connection: sqlite3.Connection, before: int, limit: int) -> list[in
     return [int(row[0]) for row in connection.execute(sql, (before, limit))]
 
 
-def purge(connection: sqlite3.Connection, number: int, before: int, now: int) -> bool:
-    """Delete a ticket and what was merged into it for good; its mails stay, and what happened. False: restored."""
+def purge(connection: sqlite3.Connection, number: int, leads: Leads, before: int, now: int) -> bool:
+    """Delete a ticket and what was merged into it for good; its mails stay, and what happened. False: restored.
+
+    Args:
+        leads: From `leads_to` a moment ago: no mail joins what lies in the trash, so there are no more.
+    """
     row = connection.execute("SELECT trashed_at FROM tickets WHERE id = ?", (number,)).fetchone()
     if row is None or row[0] is None or row[0] >= before:
         return False
@@ -92,8 +96,8 @@ def purge(connection: sqlite3.Connection, number: int, before: int, now: int) ->
     rows = [change_row(now, "ticket.purged", "relay", {}, message=seq, ticket_id=number) for (seq,) in mails]
     write_changes(connection, rows or [change_row(now, "ticket.purged", "relay", {}, ticket_id=number)])
     for (source,) in sources:
-        take_apart(connection, source)
-    return take_apart(connection, number)
+        take_apart(connection, source, leads)
+    return take_apart(connection, number, leads)
 
 
 def _kept(connection: sqlite3.Connection, number: int, work: Sequence[Any], keep_from: str) -> _Kept | None:

@@ -145,9 +145,10 @@ CREATE TABLE conversations (
 CREATE INDEX conversations_by_ticket ON conversations (ticket_id);
 
 -- Message-IDs that lead to a conversation. kind: 0 anchor (only named by others), 1 seen (a stored mail's own), 2 generated (ours).
+-- No foreign keys in these two: there is no index by conversation, so each conversation that goes would have them walked.
 CREATE TABLE known_ids (
   message_id      TEXT NOT NULL,
-  conversation_id INTEGER NOT NULL REFERENCES conversations (id),
+  conversation_id INTEGER NOT NULL,
   kind            INTEGER NOT NULL,
   PRIMARY KEY (message_id, conversation_id)
 ) WITHOUT ROWID;
@@ -155,7 +156,7 @@ CREATE TABLE known_ids (
 -- Outlook's Thread-Index, first 22 octets.
 CREATE TABLE thread_roots (
   root            BLOB NOT NULL,
-  conversation_id INTEGER NOT NULL REFERENCES conversations (id),
+  conversation_id INTEGER NOT NULL,
   PRIMARY KEY (root, conversation_id)
 ) WITHOUT ROWID;
 

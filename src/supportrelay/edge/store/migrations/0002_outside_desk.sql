@@ -3,6 +3,25 @@ ALTER TABLE tickets ADD COLUMN stage_mail_at INTEGER;
 ALTER TABLE tickets ADD COLUMN trashed_at INTEGER;
 CREATE INDEX tickets_in_trash ON tickets (trashed_at) WHERE trashed_at IS NOT NULL;
 
+-- The same without foreign keys: emptying the trash would have them walked for each conversation. Two seconds a million.
+ALTER TABLE known_ids RENAME TO known_ids_1;
+CREATE TABLE known_ids (
+  message_id      TEXT NOT NULL,
+  conversation_id INTEGER NOT NULL,
+  kind            INTEGER NOT NULL,
+  PRIMARY KEY (message_id, conversation_id)
+) WITHOUT ROWID;
+INSERT INTO known_ids SELECT message_id, conversation_id, kind FROM known_ids_1;
+DROP TABLE known_ids_1;
+ALTER TABLE thread_roots RENAME TO thread_roots_1;
+CREATE TABLE thread_roots (
+  root            BLOB NOT NULL,
+  conversation_id INTEGER NOT NULL,
+  PRIMARY KEY (root, conversation_id)
+) WITHOUT ROWID;
+INSERT INTO thread_roots SELECT root, conversation_id FROM thread_roots_1;
+DROP TABLE thread_roots_1;
+
 -- Tickets that live at an outside desk too; a row from the first work on.
 -- due_at: when its work may be claimed, NULL without work; while `holder` has the lease, the end of that lease.
 CREATE TABLE desk_tickets (
