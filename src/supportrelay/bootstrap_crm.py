@@ -20,6 +20,7 @@ from supportrelay.edge.crm.hubspot.client import HubSpotClient
 from supportrelay.edge.crm.hubspot.contacts import ContactIds, Contacts
 from supportrelay.edge.crm.hubspot.desk import HubSpotDesk
 from supportrelay.edge.crm.hubspot.directory import HubSpotDirectory
+from supportrelay.edge.crm.hubspot.owner_ids import OwnerIds
 from supportrelay.edge.crm.hubspot.paths import Paths
 from supportrelay.edge.crm.hubspot.settings import DeskSettings, DirectorySettings, HubSpotAccount
 from supportrelay.edge.crm.hubspot.tools import Adopt, HubSpotTools
@@ -103,8 +104,8 @@ def open_crm(config: Config, store: SqliteStore, domains: Domains, now: Callable
             client,
             paths,
             board,
-            Contacts(client, paths, ids),
-            hubspot.owner_id,
+            Contacts(client, paths, ids, store, now=now),
+            OwnerIds(hubspot.owner_ids, store, now=now).id_of,
             Catalogue(config.language),
             has_directory_ids=reads is not None,
             search_lag=crm.search_lag,

@@ -3,9 +3,10 @@
 import re
 from collections import OrderedDict
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from supportrelay.core.crm_ports import CrmMemory
 from supportrelay.core.errors import CrmRefusal
 from supportrelay.edge.crm.hubspot import reading
 from supportrelay.edge.crm.hubspot.client import HubSpotClient, Lane
@@ -22,6 +23,8 @@ LONGEST_LOGGED: Final = 200
 _NOT_FOUND, _CONFLICT = 404, 409
 _EXISTING_ID = re.compile(r"Existing ID:\s*([0-9]{1,20})")  # stands in the sentence only (hubspot-api-php#59)
 _LONGEST_NAME = 100
+# Merged contacts answer to their old ids; a deleted one is left out of the ticket and found anew then.
+_KIND, _KEPT_FOR = "contact", timedelta(days=30)
 # Scripts in which the family name is written first.
 _FAMILY_FIRST = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 
@@ -67,11 +70,25 @@ class ContactIds:
 
 
 class Contacts:
-    """Contacts as the desk needs them: an id for the customer of a ticket."""
+    """Contacts as the desk needs them: an id for the customer of a ticket.
 
-    def __init__(self, client: HubSpotClient, paths: Paths, ids: ContactIds) -> None:
+    Args:
+        ids: Of this process. memory: Of all of them; None leaves it at this one.
+    """
+
+    def __init__(
+        self,
+        client: HubSpotClient,
+        paths: Paths,
+        ids: ContactIds,
+        memory: CrmMemory | None = None,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._client = client
         self._paths = paths
+        self._memory = memory
+        self._now = now
         self.ids = ids
 
     async def id_of(self, address: str, name: str) -> str:
@@ -82,7 +99,7 @@ class Contacts:
         Raises:
             CrmDown: HubSpot cannot be asked.
         """
-        known = self.ids.get(address)
+        known = self.ids.get(address) or self._recall(address)
         if known or not address:
             return known
         try:
@@ -93,7 +110,29 @@ class Contacts:
             log.warning("desk.contact_refused", status=exc.http_status, cause=reading.printable(cause, LONGEST_LOGGED))
             return ""
         self.ids.put(address, found)
+        if found and self._memory is not None:
+            await self._memory.remember(_KIND, {address: found}, self._now(), self._now() + _KEPT_FOR)
         return found
+
+    async def forget(self, address: str) -> None:
+        """HubSpot does not take the contact that we had: look for it anew the next time."""
+        self.ids.put(address, "")
+        if self._memory is not None:
+            await self._memory.remember(_KIND, {address: ""}, self._now(), self._now())
+
+    def _recall(self, address: str) -> str:
+        """What another worker, or an earlier life, found or made; or what the directory said about the customer."""
+        if self._memory is None:
+            return ""
+        kept = self._memory.recall(_KIND, address)
+        if kept is not None:
+            found = kept.body if kept.expires_at > self._now() and isinstance(kept.body, str) else ""
+            self.ids.put(address, found)
+            return found
+        answer = self._memory.recall("customer", address)
+        if answer is None or answer.expires_at <= self._now() or not isinstance(answer.body, dict):
+            return ""
+        return str(answer.body.get("contact_id") or "") if answer.body.get("source") == "hubspot" else ""
 
     async def _find(self, address: str) -> str:
         try:

@@ -141,9 +141,9 @@ class HubSpotDirectory:
         """All current owners that have an address; see `core.crm_ports.DirectorySource`."""
         return await self._book.everybody(self._records())
 
-    async def owner_id(self, address: str) -> str:
-        """HubSpot's id of an active owner with this address, "" when there is none."""
-        return await self._book.id_of(self._records(), comparing_form(address))
+    async def owner_ids(self) -> dict[str, str]:
+        """HubSpot's ids of active owners, by address in comparing form."""
+        return await self._book.ids(self._records())
 
     async def aclose(self) -> None:
         """Close connections."""

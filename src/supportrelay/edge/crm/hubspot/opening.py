@@ -203,7 +203,7 @@ class TicketMaker:
             await self._client.request("PUT", path, lane=Lane.TICKETS)
         except CrmRefusal as exc:
             if kind == "contacts":
-                self._contacts.ids.put(opening.customer, "")
+                await self._contacts.forget(opening.customer)
             log.warning(
                 "desk.part_refused",
                 external_id=external_id,

@@ -63,12 +63,11 @@ class OwnerBook:
             await self._read(records, self._cache_for)
         return frozenset(owner.key for owner in self._owners.values() if owner.standing == Standing.PERSON)
 
-    async def id_of(self, records: Records, address: str) -> str:
-        """The id of who can be reached at this address (comparing form), "" when there is nobody."""
+    async def ids(self, records: Records) -> dict[str, str]:
+        """Ids of all who can be reached, by address in comparing form."""
         async with self._reading:
             await self._read(records, self._cache_for)
-        people = (one for one in self._owners.values() if one.standing == Standing.PERSON and one.key == address)
-        return next((one.id for one in people), "")
+        return {one.key: one.id for one in self._owners.values() if one.standing == Standing.PERSON}
 
     async def prepare(self, records: Records, owner_ids: Iterable[str]) -> None:
         """Have the list ready for these; an id that is not on it is looked for among those who left, then anew."""
