@@ -15,6 +15,7 @@ STAGES = {"NEW": ["1"], "WAITING": ["2", "3"], "CLOSED": ["4"]}
 # The double allows a little more, so that overstepping shows.
 CALLS_PER_10S = 400
 DOUBLE_BURST = 410
+MAX_WAIT_S = 8
 
 
 def seed_of(companies: list[dict[str, Any]]) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def hubspot_config(
         "calls_per_10s": CALLS_PER_10S,
         "timeout": "5s",
     }
-    crm: dict[str, Any] = {"cache_for": "5m", "max_wait": "20s"}
+    crm: dict[str, Any] = {"cache_for": "5m", "max_wait": f"{MAX_WAIT_S}s"}
     if directory:
         crm["directory"] = {"kind": "hubspot", **account}
     if tickets:

@@ -1,4 +1,4 @@
-"""Which owner of HubSpot somebody is, for the owner of a ticket; kept in the store, so that most tickets ask nothing."""
+"""Which owner of HubSpot somebody is, for a ticket's owner; kept in the store, so that most tickets ask nothing."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
