@@ -741,3 +741,13 @@ async def test_a_call_costs_little(double: HubSpotDouble) -> None:
 def cpu_s(double: HubSpotDouble) -> float:
     times = psutil.Process(double.process.pid).cpu_times()
     return float(times.user + times.system)
+
+
+def test_the_board_is_a_page_for_people(double: HubSpotDouble) -> None:
+    """What customers wrote stands in it, and is text there."""
+    made = double.make("tickets", {"subject": "<b>Where?</b>", "hs_pipeline": "0", "hs_pipeline_stage": "2"})
+    answer = httpx.get(double.base_url + "/_double/board", trust_env=False)
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "&lt;b&gt;Where?&lt;/b&gt;" in answer.text
+    assert made["id"] in answer.text
+    assert "Waiting on contact" in answer.text

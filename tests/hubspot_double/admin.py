@@ -1,7 +1,8 @@
 """What tests and the demo ask of the double itself: ``/_double/NAME``, JSON in and out, no token, no limits.
 
-GET ``state log counters violations faults settings webhook``; POST the rest, arguments as a JSON object
-(`DoubleClient` has a method for each). What is wrong with a command is said with a 400 and ``{"error": ...}``.
+GET ``state owners log counters violations faults settings webhook_sent webhook_waiting`` and, for people, ``board``;
+POST the rest, arguments as a JSON object (`DoubleClient` has a method for each). What is wrong with a command is said
+with a 400 and ``{"error": ...}``.
 """
 
 import json
@@ -13,6 +14,7 @@ from urllib.parse import parse_qsl
 from hubspot_double import catalogue, seeding
 from hubspot_double.account import Account, Record, Source, iso
 from hubspot_double.app import Double
+from hubspot_double.board import page
 from hubspot_double.errors import ApiError
 from hubspot_double.wire import Wire
 
@@ -31,6 +33,9 @@ class Admin:
 
     async def __call__(self, wire: Wire) -> None:
         name = wire.scope["path"].removeprefix("/_double/")
+        if name in {"", "board"}:
+            await wire.answer(200, page(self.account).encode(), [("Content-Type", "text/html; charset=utf-8")])
+            return
         body = await wire.body()
         arguments = dict(parse_qsl(wire.scope["query_string"].decode()))
         try:
@@ -91,6 +96,10 @@ class Admin:
 
     def webhook_sent(self) -> list[dict[str, Any]]:
         return self.double.webhooks.sent
+
+    def webhook_waiting(self) -> int:
+        """Events that are not delivered, nor given up."""
+        return self.double.webhooks.waiting
 
     # -- changing --
 
@@ -178,7 +187,7 @@ class Admin:
         return owner
 
 
-_LOOKS = ("state", "owners", "log", "counters", "violations", "faults", "settings", "webhook_sent")
+_LOOKS = ("state", "owners", "log", "counters", "violations", "faults", "settings", "webhook_sent", "webhook_waiting")
 _CHANGES = (
     *("set", "seed", "fault", "clear_faults", "reset_counters", "webhook"),
     *("set_properties", "hand_move", "set_owners", "delete", "restore", "merge", "make", "owner"),

@@ -48,6 +48,7 @@ class Webhooks:
         self._task: asyncio.Task[None] | None = None
         self._random = random.Random(1)
         self._count = 0
+        self._under_way = 0
 
     def hear(self, event: Event) -> None:
         """A listener of the account."""
@@ -74,14 +75,21 @@ class Webhooks:
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._send_all())
 
+    @property
+    def waiting(self) -> int:
+        """Events that are not delivered, nor given up."""
+        return len(self._waiting) + self._under_way
+
     async def _send_all(self) -> None:
         async with httpx.AsyncClient(timeout=5.0, trust_env=False) as client:
             while self._waiting:
                 batch, self._waiting = self._waiting[:_MOST_EVENTS], self._waiting[_MOST_EVENTS:]
                 if self.shuffles:
                     self._random.shuffle(batch)
+                self._under_way = len(batch)
                 for _ in range(2 if self.duplicates else 1):
                     await self._send(client, batch)
+                self._under_way = 0
 
     async def _send(self, client: httpx.AsyncClient, batch: list[dict[str, Any]]) -> None:
         for attempt in range(_TRIES):
