@@ -307,11 +307,13 @@ def context_of(
     wake: Callable[[], None],
     who: str,
     look_at: Callable[[Sequence[str]], Awaitable[None]] | None = None,
+    resume: Callable[[], None] = lambda: None,
 ) -> OperationContext:
     """What commands work with.
 
     Args:
         look_at: Takes ids of tickets at the outside desk that are worth a look; None: nobody is there to look.
+        resume: Has the outside desk asked again.
     """
 
     async def decide(octets: bytes, envelope: Envelope) -> Decision:
@@ -330,6 +332,7 @@ def context_of(
         forget_owners=parts.crm.forget,
         crm=parts.crm.tools,
         look_at=look_at or _looks_later,
+        resume=resume,
     )
 
 

@@ -141,8 +141,10 @@ class _Work:
                 worker.wake()
                 parts.office.wake_desk()
 
-            look_at = outside.look_at if outside is not None else None
-            return await dispatch(context_of(parts, wake=wake, who=who, look_at=look_at), op, args)
+            if outside is None:
+                return await dispatch(context_of(parts, wake=wake, who=who), op, args)
+            context = context_of(parts, wake=wake, who=who, look_at=outside.look_at, resume=outside.resume)
+            return await dispatch(context, op, args)
 
         server = ControlServer(control_path(self._config.state_folder), perform)
         await server.start()

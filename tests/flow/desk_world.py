@@ -84,7 +84,7 @@ class World:
         busy = True
         while busy:
             waits = [await worker._pick_up() for worker in workers]
-            busy = not all(waits)
+            busy = not all(waits) or any(worker._chores for worker in workers)
             await asyncio.gather(*(task for worker in workers for task in (*worker._held.values(), *worker._chores)))
 
     def asked(self, *methods: str) -> list[str]:

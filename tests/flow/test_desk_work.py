@@ -435,9 +435,8 @@ async def test_what_is_known_without_asking_is_no_try(world: World) -> None:
     await world.work_off(worker)
 
     assert world.row(ticket, "d.tries") == (0,)
-    worker.resume()
     world.desk.heal()
-    await world.store.desk_due_now(world.clock())
+    worker.resume()
     await world.work_off(worker)
     assert world.work_left() == 0
 

@@ -58,6 +58,7 @@ class OperationContext:
         decide: `flow.explain.explain` with its parts already in place.
         forget_owners: Answers of the CRM for a domain ("" for all) are asked for anew; how many there were.
         crm: Tools of the outside CRM; None when everything is builtin.
+        resume: The outside desk is worth asking again, however it answered a while ago.
         look_at: Tickets at the outside desk, by their ids there, are worth a look now; returns when that is noted.
     """
 
@@ -71,4 +72,5 @@ class OperationContext:
     decide: Callable[[bytes, Envelope], Awaitable[Decision]] = _cannot_explain
     forget_owners: Callable[[str], Awaitable[int]] = _nothing_cached
     crm: CrmTools | None = None
+    resume: Callable[[], None] = lambda: None
     look_at: Callable[[Sequence[str]], Awaitable[None]] = _nobody_watches

@@ -58,9 +58,9 @@ class DeskWorker:
         self._wake.set()
 
     def resume(self) -> None:
-        """Somebody changed what kept the desk from answering (a token): ask it again."""
+        """Somebody changed what kept the desk from answering (a token): ask it again, about all that was put off."""
         self._paused_until = None
-        self._wake.set()
+        self._bring_back()
 
     async def run(self) -> None:
         """Pick up due work until `leave` begins, keep what is under way ours until it ends; never raises."""
@@ -212,8 +212,10 @@ class DeskWorker:
         was_away = self._brings_back
         self._is_down = self._brings_back = False
         self._paused_until = None
-        if not was_away:
-            return
+        if was_away:
+            self._bring_back()
+
+    def _bring_back(self) -> None:
         task = asyncio.create_task(self._all_due_now())
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
