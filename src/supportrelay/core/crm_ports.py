@@ -186,12 +186,16 @@ class CrmMemory(Protocol):
         """Keep these (key -> body), in one commit."""
         ...
 
-    async def expire(self, kind: str, domain: str = "") -> int:
+    async def expire(self, kind: str, domain: str = "", *, now: datetime | None = None) -> int:
         """Answers about a domain are no longer fresh (they stay as last known); "" for all of the kind. How many.
 
         About ``acme.example`` (comparing form) are the key itself, and keys that end in ``@acme.example`` or
-        ``.acme.example``: its addresses, its subdomains and their addresses.
+        ``.acme.example``: its addresses, its subdomains and their addresses. ``now``: None by the clock.
         """
+        ...
+
+    async def drop_answers(self, before: datetime) -> int:
+        """Delete answers of all kinds that nobody asked for since then, a few hundred at most; how many."""
         ...
 
 

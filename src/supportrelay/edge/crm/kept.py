@@ -93,9 +93,9 @@ class Shelf(Generic[T]):
         for key, value in answers.items():
             self._put(key, Kept(value, known_at, expires_at))
 
-    async def expire(self, domain: str = "") -> int:
+    async def expire(self, now: datetime, domain: str = "") -> int:
         """Answers about a domain, "" for all, are no longer fresh; how many."""
-        return await self._memory.expire(self._kind, domain)
+        return await self._memory.expire(self._kind, domain, now=now)
 
     def _put(self, key: str, kept: Kept[T]) -> Kept[T]:
         if len(self._made) >= _MEMORY:

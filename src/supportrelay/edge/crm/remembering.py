@@ -278,10 +278,11 @@ class RememberingDirectory:
 
         Deals and owners are asked for anew as well. Returns how many customers that were.
         """
-        customers = await self._customers.expire(domain)
-        await self._deals.expire()
-        await self._owners_shelf.expire()
-        self._owners_look_at = self._now()
+        now = self._now()
+        customers = await self._customers.expire(now, domain)
+        await self._deals.expire(now)
+        await self._owners_shelf.expire(now)
+        self._owners_look_at = now
         return customers
 
     # --- refreshing

@@ -1,7 +1,7 @@
 """What is remembered of a CRM: its last good answers, how fast it may be asked, and who looks after what."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,13 +14,16 @@ __all__ = [
     "Booking",
     "close",
     "closed_gates",
+    "drop_answers",
     "enter",
     "expire",
     "free_duties",
+    "fresh_answers",
     "gate",
     "hold_duty",
     "is_closed_until",
     "note_duty",
+    "old_answers",
     "recall",
     "remember",
     "reopen",
@@ -39,8 +42,12 @@ _REMEMBER = """
 INSERT INTO crm_answers (kind, key, known_at, expires_at, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT (kind, key)
 DO UPDATE SET known_at = excluded.known_at, expires_at = excluded.expires_at, body = excluded.body
 WHERE excluded.known_at >= known_at"""
-_EXPIRE = "UPDATE crm_answers SET expires_at = min(expires_at, known_at) WHERE kind = ?1 AND expires_at > known_at"
-_ABOUT = " AND (key = ?2 OR substr(key, -length(?2) - 1) IN ('@' || ?2, '.' || ?2))"
+_FRESH = """
+SELECT key FROM crm_answers WHERE kind = ?1 AND expires_at > ?2
+AND (?3 = '' OR key = ?3 OR substr(key, -length(?3) - 1) IN ('@' || ?3, '.' || ?3))"""
+_EXPIRE = "UPDATE crm_answers SET expires_at = known_at WHERE kind = ? AND key = ? AND expires_at > known_at"
+_OLD = "SELECT kind, key FROM crm_answers WHERE known_at < ? LIMIT ?"
+_DROP = "DELETE FROM crm_answers WHERE kind = ? AND key = ? AND known_at < ?"
 _GATE = "SELECT arrival_at, closed_until, closed_why, day, used_today FROM crm_gates WHERE name = ?"
 _CLOSED = "SELECT name FROM crm_gates WHERE (name = ? OR name > ? AND name < ?) AND closed_until IS NOT NULL"
 _BOOK = """
@@ -93,11 +100,24 @@ def remember(
     connection.executemany(_REMEMBER, [(kind, key, known_at, expires_at, body) for key, body in rows])
 
 
-def expire(connection: sqlite3.Connection, kind: str, domain: str) -> int:
-    """Answers about a domain ("": all of the kind) are not fresh any more; how many were."""
-    if not domain:
-        return connection.execute(_EXPIRE, (kind,)).rowcount
-    return connection.execute(_EXPIRE + _ABOUT, (kind, clean_text(domain))).rowcount
+def fresh_answers(connection: sqlite3.Connection, kind: str, domain: str, now: int) -> list[str]:
+    """Keys of fresh answers about a domain, "" for all of the kind. Walks the kind: for a reader."""
+    return [str(row[0]) for row in connection.execute(_FRESH, (kind, now, clean_text(domain)))]
+
+
+def expire(connection: sqlite3.Connection, kind: str, keys: Sequence[str]) -> int:
+    """These are not fresh any more; how many were."""
+    return connection.executemany(_EXPIRE, [(kind, key) for key in keys]).rowcount if keys else 0
+
+
+def old_answers(connection: sqlite3.Connection, before: int, limit: int) -> list[tuple[str, str]]:
+    """``(kind, key)`` of answers from before that. Walks all: for a reader."""
+    return [(str(row[0]), str(row[1])) for row in connection.execute(_OLD, (before, limit))]
+
+
+def drop_answers(connection: sqlite3.Connection, keys: Sequence[tuple[str, str]], before: int) -> int:
+    """Delete those of these that nobody asked for anew meanwhile; how many."""
+    return connection.executemany(_DROP, [(*key, before) for key in keys]).rowcount if keys else 0
 
 
 # -- gates --
