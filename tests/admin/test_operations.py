@@ -95,6 +95,12 @@ async def test_a_message_is_found_by_its_message_id_and_comes_back_octet_for_oct
     assert "no message" in (await _refused(context, "queue.show", queue_id="nothing"))["error"]
 
 
+async def test_a_ticket_shows_what_each_mail_says(context: OperationContext, settle: Settle) -> None:
+    await settle("q1")
+    (mail,) = (await _done(context, "tickets.show", id="SR-1"))["messages_list"]
+    assert mail["text"] == "Help"
+
+
 async def test_tickets_carry_the_label_of_their_address_language(context: OperationContext, settle: Settle) -> None:
     await settle("q1")
     await settle("q2", address="europe", message_id="<m2@customer.test>")

@@ -78,9 +78,10 @@ def _stage(ticket: dict[str, Any], words: Catalogue) -> str:
 
 @tickets.command("show")
 @click.argument("ticket", metavar="ID")
+@click.option("--text", "has_text", is_flag=True, help="What each mail says, without quotations.")
 @as_json
 @configured
-def show_ticket(relay: Relay, ticket: str, is_json: bool) -> None:
+def show_ticket(relay: Relay, ticket: str, has_text: bool, is_json: bool) -> None:
     """Show one ticket: its mails and what happened to it. ID is SR-12 or 12."""
     found = relay.ask("tickets.show", id=ticket)
     if is_json:
@@ -88,6 +89,17 @@ def show_ticket(relay: Relay, ticket: str, is_json: bool) -> None:
         return
     words = catalogue(relay.language)
     _print_ticket(found, words)
+    if has_text:
+        _print_texts(found["messages_list"], words)
+
+
+def _print_texts(messages: list[dict[str, Any]], words: Catalogue) -> None:
+    """Each mail's words under its line; control characters in them are `say`'s business."""
+    for mail in messages:
+        say("")
+        say("  ".join(_mail_row(mail, words)[:-1]))
+        for line in (mail["text"] or "").split("\n"):
+            say(f"  {line}".rstrip())
 
 
 def _print_ticket(found: dict[str, Any], words: Catalogue) -> None:

@@ -6,7 +6,7 @@
 import re
 from html.entities import html5
 
-__all__ = ["html_to_text"]
+__all__ = ["html_to_text", "resolve_references"]
 
 _BLOCKS = """
 address article blockquote br dd div dl dt footer form h1 h2 h3 h4 h5 h6 header hr li ol p pre section table td th tr ul
@@ -26,7 +26,7 @@ def html_to_text(html: str) -> str:
         html = first + "".join(piece.partition("-->")[2] for piece in rest)
     text = _without_tags(" ".join(html.split()))
     if "&" in text:
-        text = _resolve(text)
+        text = resolve_references(text)
     lines = [" ".join(line.split()) for line in text.split("\n")]
     return "\n".join(line for line, before in zip(lines, ["", *lines], strict=False) if line or before).strip()
 
@@ -54,7 +54,10 @@ def _without_tags(html: str) -> str:
     return "".join(out)
 
 
-def _resolve(text: str) -> str:
+def resolve_references(text: str) -> str:
+    """The text with character references (``&gt;``, ``&#8213;``) put into what they stand for; never raises."""
+    if "&" not in text:
+        return text
     for reference, character in _USUAL:
         text = text.replace(reference, character)
     return _REFERENCE.sub(_resolved, text).replace("&amp;", "&")

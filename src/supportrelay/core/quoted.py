@@ -7,58 +7,23 @@ import re
 
 from supportrelay.core.errors import AddressError
 from supportrelay.core.mailbox import Mailbox, parse_mailboxes, parse_path
+from supportrelay.core.quote_heads import (
+    BLOCK_LINE,
+    FORWARD_HEAD,
+    ORIGINAL_HEAD,
+    QUOTE_MARKS,
+    SEPARATOR,
+    begins_attribution,
+    begins_block,
+    is_attribution,
+    is_followed_by_quote,
+)
 
 __all__ = ["forwarded_author", "own_words", "split_html_quote"]
 
-_QUOTE_MARKS = (">", "＞")
 _COLONS = (":", "：")
 # One of these stands in every quoted line, separator, attribution and header block.
-_QUOTE_SIGNS = (*_COLONS, *_QUOTE_MARKS, "--")
-
-_FORWARD_WORDS = (
-    r"Forwarded message|Forwarded by [^\-\n]{1,80}|転送メッセージ|転送されたメッセージ|Weitergeleitete Nachricht|"
-    "Message transféré|Message transmis|Przekazana wiadomość|Wiadomość przekazana|Treść przekazanej wiadomości|"
-    "Mensaje reenviado|Messaggio inoltrato"
-)
-_ORIGINAL_WORDS = (
-    "Original Message|Original-Nachricht|元のメッセージ|オリジナルメッセージ|Ursprüngliche Nachricht|"
-    "Message d['’]origine|Message original|Oryginalna wiadomość|Wiadomość oryginalna|Mensaje original|"
-    "Messaggio originale"
-)
-_FORWARD_HEAD = re.compile(
-    rf"[> \t]*+(?:-{{2,60}}[ \t]*(?:{_FORWARD_WORDS})[ \t]*-{{2,60}}|Begin forwarded message:|"
-    r"Anfang der weitergeleiteten (?:Nachricht|E-Mail):|Début du message (?:réexpédié|transféré)\s?:|"
-    r"転送されたメッセージ[:：]|Początek przekazywanej wiadomości:)",
-    re.IGNORECASE,
-)
-_ORIGINAL_HEAD = re.compile(rf"[> \t]*+-{{2,60}}[ \t]*(?:{_ORIGINAL_WORDS})[ \t]*-{{2,60}}", re.IGNORECASE)
-_SEPARATOR = re.compile(
-    rf"-{{2,60}}[ \t]*(?:{_FORWARD_WORDS}|{_ORIGINAL_WORDS})[ \t]*-{{2,60}}|[＜<]以下、?引用[＞>]", re.IGNORECASE
-)
-
-# Attribution lines: "On ... wrote:", "Le ... a écrit :", "2020年1月7日(火) 9:55 名前 <addr>:". They may be wrapped.
-# People write such words too ("he wrote:"), so a date in front, an address or quoted lines below must say the same.
-_ATTRIBUTION_END = re.compile(
-    r"(?:\bwrote|\ba écrit|\bschrieb[^\n]{0,120}|\bpisze|napisał(?:\(a\)|a)?|\bescribió|\bha scritto|"
-    r"\bschreef[^\n]{0,120}|\bskrev[^\n]{0,120}|さん[はが]書きました|のメール|のメッセージ)[ \t]*[:：][ \t]*$"
-)
-_ENDS_WITH_ADDRESS = re.compile(r"<[^<>\s]{1,250}@[^<>\s]{1,250}>[ \t]*[:：][ \t]*$")
-_HOLDS_ADDRESS = re.compile(r"[<＜(][^<>＜＞\s]{1,250}@[^<>＜＞\s]{1,250}[>＞)]")
-_ATTRIBUTION_START = re.compile(
-    r"[ \t]*(?:(?:On|Le|Am|W dniu|Dnia|El|Il|Op|Den) [^\n]*\d|[(（]?\d{4}[/年.\-]\d{1,2}[/月.\-])"
-)
-
-_FROM_NAMES = "From|Von|De|Od|Da|Van|Från|差出人|送信者|送信元|发件人|寄件者"
-_OTHER_NAMES = (
-    "Sent|Date|To|Cc|Subject|Reply-To|Gesendet|Datum|An|Betreff|Envoyé|À|Objet|Wysłano|Data|Do|DW|Temat|"
-    "送信日時|日時|日付|送信日|宛先|ＣＣ|件名|主题|收件人"
-)
-_BLOCK_LINE = re.compile(
-    rf"[> \t*]*+(?:(?P<author>{_FROM_NAMES})|{_OTHER_NAMES})\*?[ \t]*[:：][ \t]*\*?(?P<value>[^\n]*)$",
-    re.IGNORECASE,
-)
-_BLOCK_SPAN = 6  # lines within which a header block shows itself
-_BLOCK_LEAST = 3  # of its lines; From and two others
+_QUOTE_SIGNS = (*_COLONS, *QUOTE_MARKS, "--")
 
 
 def own_words(text: str) -> str:
@@ -74,17 +39,17 @@ def own_words(text: str) -> str:
         bare = line.strip()
         if not bare:
             kept.append(line)
-        elif bare[0] in _QUOTE_MARKS:
+        elif bare[0] in QUOTE_MARKS:
             continue
-        elif bare[0] in "-<＜" and _SEPARATOR.match(bare):
+        elif bare[0] in "-<＜" and SEPARATOR.match(bare):
             break
         elif ":" not in bare and "：" not in bare:
             kept.append(line)
-        elif _begins_block(lines, index) or _FORWARD_HEAD.match(bare):
+        elif begins_block(lines, index) or FORWARD_HEAD.match(bare):
             break
-        elif bare[-1] in _COLONS and _is_attribution(lines, index):
+        elif bare[-1] in _COLONS and is_attribution(lines, index):
             _drop_wrapped_start(kept)
-            if not _is_followed_by_quote(lines, index):
+            if not is_followed_by_quote(lines, index):
                 break
         else:
             kept.append(line)
@@ -95,36 +60,12 @@ def _has_colon(line: str) -> bool:
     return ":" in line or "：" in line
 
 
-def _begins_block(lines: list[str], index: int) -> bool:
-    """A header block as Outlook puts before the quoted mail begins here."""
-    first = _BLOCK_LINE.match(lines[index])
-    if not first or not first["author"]:
-        return False
-    following = lines[index : index + _BLOCK_SPAN]
-    return sum(1 for line in following if _BLOCK_LINE.match(line)) >= _BLOCK_LEAST
-
-
-def _is_attribution(lines: list[str], index: int) -> bool:
-    line = lines[index][-600:]
-    is_dated = any(_ATTRIBUTION_START.match(earlier[:600]) for earlier in lines[max(0, index - 2) : index + 1])
-    if _ATTRIBUTION_END.search(line):
-        return is_dated or bool(_HOLDS_ADDRESS.search(line)) or _is_followed_by_quote(lines, index)
-    return is_dated and bool(_ENDS_WITH_ADDRESS.search(line))
-
-
 def _drop_wrapped_start(kept: list[str]) -> None:
     """Take back the first lines of an attribution that was wrapped."""
     for back in (1, 2):
-        if len(kept) >= back and kept[-back].strip() and _ATTRIBUTION_START.match(kept[-back]):
+        if len(kept) >= back and kept[-back].strip() and begins_attribution(kept[-back]):
             del kept[-back:]
             return
-
-
-def _is_followed_by_quote(lines: list[str], index: int) -> bool:
-    for line in lines[index + 1 : index + 4]:
-        if line.strip():
-            return line.lstrip().startswith(_QUOTE_MARKS)
-    return False
 
 
 # --- HTML
@@ -173,9 +114,9 @@ def forwarded_author(text: str, *, is_forward_subject: bool) -> Mailbox | None:
     for index, line in enumerate(lines):
         if "-" not in line and not _has_colon(line):
             continue
-        if _FORWARD_HEAD.match(line) or (is_forward_subject and _ORIGINAL_HEAD.match(line)):
+        if FORWARD_HEAD.match(line) or (is_forward_subject and ORIGINAL_HEAD.match(line)):
             return _first_author(lines[index + 1 : index + _FORWARD_REACH])
-        if is_forward_subject and _begins_block(lines, index):
+        if is_forward_subject and begins_block(lines, index):
             return _first_author(lines[index:])
     return None
 
@@ -187,7 +128,7 @@ def _may_forward(text: str) -> bool:
 
 def _first_author(lines: list[str]) -> Mailbox | None:
     for line in lines:
-        match = _BLOCK_LINE.match(line)
+        match = BLOCK_LINE.match(line)
         if match and match["author"]:
             return _author_of(match["value"].strip(" \t*"))
     return None

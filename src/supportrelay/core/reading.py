@@ -27,7 +27,7 @@ from supportrelay.core.quoted import forwarded_author, own_words, split_html_quo
 from supportrelay.core.raw_header import charset_hint
 from supportrelay.core.subject import has_forward_prefix
 
-__all__ = ["attachment_sizes", "read_facts"]
+__all__ = ["attachment_sizes", "body_parts", "part_beginning", "read_facts"]
 
 _MAX_BODY_OCTETS = 1024 * 1024  # encoded octets of the body part that are looked at
 _MAX_BODY_CHARACTERS = 256 * 1024
@@ -202,10 +202,10 @@ def _clean(text: str) -> str:
 
 
 def _read_body(octets: bytes, root: Part) -> _Body:
-    plain, html, calendar = _body_parts(root)
-    text = _beginning(octets, plain) if plain else ""
+    plain, html, calendar = body_parts(root)
+    text = part_beginning(octets, plain) if plain else ""
     if html and not text.strip():
-        own, quote, below = (html_to_text(piece) for piece in split_html_quote(_beginning(octets, html)))
+        own, quote, below = (html_to_text(piece) for piece in split_html_quote(part_beginning(octets, html)))
         body = _Body(f"{own}\n{quote}\n{below}".rstrip(), f"{own}\n{below}" if quote else None)
     else:
         body = _Body(text)
@@ -214,7 +214,7 @@ def _read_body(octets: bytes, root: Part) -> _Body:
     return body
 
 
-def _body_parts(root: Part) -> tuple[Part | None, Part | None, Part | None]:
+def body_parts(root: Part) -> tuple[Part | None, Part | None, Part | None]:
     """First text/plain, first text/html, first text/calendar; a named text only counts when there is no other."""
     plain = html = calendar = named = broken = None
     for part in walk(root):
@@ -238,7 +238,8 @@ def _body_parts(root: Part) -> tuple[Part | None, Part | None, Part | None]:
     return plain, html, calendar
 
 
-def _beginning(octets: bytes, part: Part) -> str:
+def part_beginning(octets: bytes, part: Part) -> str:
+    """The text of a part, of its first MiB as it is encoded; line ends as they are."""
     content = octets[part.body_start : min(part.end, part.body_start + _MAX_BODY_OCTETS)]
     # UTF-7 is not interpreted in HTML, where it would turn words into tags.
     is_plain = part.content_type == "text/html" and codec_name(part.charset) == "utf_7"
@@ -251,7 +252,7 @@ _GOOGLE_ANSWER = re.compile(r"calendar\.google\.com|Google (?:Calendar|カレン
 
 
 def _read_calendar(octets: bytes, part: Part, body: _Body) -> None:
-    text = _beginning(octets, part)
+    text = part_beginning(octets, part)
     written = _CALENDAR_METHOD.search(text)
     method = part.parameters.get("method") or (written[1] if written else "")
     body.is_calendar_answer = method.upper() in {"REPLY", "COUNTER", "DECLINECOUNTER"}
