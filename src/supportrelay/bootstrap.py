@@ -143,8 +143,27 @@ def _words(catalogue: Catalogue) -> dict[str, str]:
         "unverified": catalogue.text("copy.unverified"),
         "reason.owner": catalogue.text("reason.owners.ticket_keeps_deal", deal="{deal}"),
         "reason.rule": catalogue.text("why.rule"),
+        **{f"form.{name}": _form_word(catalogue, name) for name in _FORM_WORDS},
         **{f"reason.{fallback}": catalogue.text(f"fallback.{fallback}") for fallback in Fallback},
     }
+
+
+# Words of a copy in another form (`flow.second`), and what is filled in there.
+_FORM_WORDS = {
+    "size": ("status",),
+    "content": ("status",),
+    "light": ("why",),
+    "attached": ("why",),
+    "notice": ("why",),
+    "author": ("author",),
+    "subject": ("subject",),
+    "link": ("url",),
+    "original": ("queue_id",),
+}
+
+
+def _form_word(catalogue: Catalogue, name: str) -> str:
+    return catalogue.text(f"copy.form.{name}", **{given: f"{{{given}}}" for given in _FORM_WORDS[name]})
 
 
 def check_rules(config: Config) -> None:
@@ -217,10 +236,13 @@ class Parts:
         self.courier = courier
         if crm is not self.crm:
             # Mail under way may still ask the old one; it is closed with the process.
-            self._former_crms.append(self.crm)
-            self.crm = crm
+            former, self.crm = self.crm, crm
+            self._former_crms.append(former)
             crm.start()
             await crm.reopen()
+            # What was read by the old settings names owners who may get no mail any more.
+            await former.stop()
+            await crm.forget("")
 
     async def aclose(self) -> None:
         """Close what talks to the outside."""

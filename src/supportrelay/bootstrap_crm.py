@@ -25,6 +25,7 @@ from supportrelay.edge.crm.hubspot.paths import Paths
 from supportrelay.edge.crm.hubspot.settings import DeskSettings, DirectorySettings, HubSpotAccount
 from supportrelay.edge.crm.hubspot.tools import Adopt, HubSpotTools
 from supportrelay.edge.crm.remembering import RememberingDirectory
+from supportrelay.edge.crm.tidying import AnswerTidier
 from supportrelay.edge.store import SqliteStore
 from supportrelay.edge.web.hooks import Hook, hubspot_hook
 from supportrelay.i18n import Catalogue
@@ -50,16 +51,27 @@ class Crm:
         desk: TicketDesk | None = None,
         tools: HubSpotTools | None = None,
         client: HubSpotClient | None = None,
+        tidier: AnswerTidier | None = None,
     ) -> None:
         self.directory = directory
         self.desk = desk
         self.tools = tools
         self._client = client
+        self._tidier = tidier
 
     def start(self) -> None:
-        """Refresh answers in the background from now on."""
+        """Refresh answers in the background from now on, and drop old ones."""
         if isinstance(self.directory, RememberingDirectory):
             self.directory.start()
+        if self._tidier is not None:
+            self._tidier.start()
+
+    async def stop(self) -> None:
+        """Nothing in the background any more: another one has taken over. Who still asks is answered."""
+        if isinstance(self.directory, RememberingDirectory):
+            await self.directory.stop()
+        if self._tidier is not None:
+            await self._tidier.aclose()
 
     async def forget(self, domain: str) -> int:
         """Answers kept about a domain's customers ("" for all) are asked for anew."""
@@ -72,6 +84,7 @@ class Crm:
 
     async def aclose(self) -> None:
         """End background work and close connections."""
+        await self.stop()
         if isinstance(self.directory, RememberingDirectory):
             await self.directory.aclose()
         if self._client is not None:
@@ -120,7 +133,7 @@ def open_crm(config: Config, store: SqliteStore, domains: Domains, now: Callable
         reader=AdoptionReader(client, paths, board, now=now) if board is not None else None,
         adopt=_adopting(config, store, domains, now) if board is not None else None,
     )
-    return Crm(directory, desk=desk, tools=tools, client=client)
+    return Crm(directory, desk=desk, tools=tools, client=client, tidier=AnswerTidier(store, now=now))
 
 
 def _adopting(config: Config, store: SqliteStore, domains: Domains, now: Callable[[], datetime]) -> Adopt:

@@ -75,6 +75,7 @@ EVENTS: dict[str, str] = {
     "crm.question_refused": "The CRM refused to answer a question; the last known answer is used.",
     "crm.question_broke": "An answer of the CRM met a mistake of ours; the last known answer is used.",
     "crm.answer_not_kept": "An answer of the CRM could not be kept; it was used all the same.",
+    "crm.answers_dropped": "Answers of the CRM that nobody asked for in 90 days were removed.",
     "crm.refresh_broke": "Answers of the CRM could not be refreshed; the next round tries again.",
     "crm.deals_cut": "A company has more deals than are read; the rest is left out.",
     "crm.call_failed": "A call to the CRM got no answer, or one that says not now; whoever asked tries again.",

@@ -331,12 +331,16 @@ class RememberingDirectory:
                 as_down(failure, "refresh")
         return answered
 
-    async def aclose(self) -> None:
-        """End the background tasks, give up open questions, close the source."""
+    async def stop(self) -> None:
+        """Refresh no more; who still asks is answered."""
         if self._refreshing is not None:
             self._refreshing.cancel()
             await asyncio.gather(self._refreshing, return_exceptions=True)
             self._refreshing = None
+
+    async def aclose(self) -> None:
+        """End the background tasks, give up open questions, close the source."""
+        await self.stop()
         for questions in (self._ask_customers, self._ask_deals, self._ask_owners):
             await questions.aclose()
         await self._source.aclose()
