@@ -208,4 +208,10 @@ class _Outside:
     async def leave(self) -> None:
         self._watch.leave()
         await self._worker.leave(_DESK_FINISH_S)
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            # Somebody changed a thousand tickets there: whoever takes over looks at them.
+            await asyncio.wait(self._tasks, timeout=_DESK_FINISH_S)
+        left = list(self._tasks)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)

@@ -1,5 +1,6 @@
 """What the configuration says of the CRM counts in the running parts, and after a reload nothing older does."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ import yaml
 
 from edge.http_stub import HttpStub, say
 from hubspot_double.process import HubSpotDouble
+from supportrelay import worker_process
 from supportrelay.bootstrap import open_parts
 from supportrelay.bootstrap_crm import open_crm
 from supportrelay.config import Config, load
@@ -58,6 +60,25 @@ async def test_each_poll_looks_back_as_far_as_configured(store: SqliteStore, tmp
         await crm.aclose()
 
     assert told.until == newest - timedelta(minutes=1)
+
+
+async def test_leaving_does_not_wait_for_a_long_look_at_the_board(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_process, "_DESK_FINISH_S", 0.05)
+
+    async def never(_writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    async with HttpStub(lambda _: never) as stub:
+        account = {"kind": "hubspot", "token": "pat-na1-test", "base_url": stub.url, "timeout": "60s"}
+        config = config_of(tmp_path, {"tickets": {**account, "pipeline": "0", "stages": STAGES}})
+        async with open_parts(config, instance="here", holder="here:1:a") as parts:
+            outside = worker_process._Outside(parts)
+            outside.start()
+            await stub.asks(1)
+            async with asyncio.timeout(5):
+                await outside.leave()
 
 
 async def test_after_a_reload_nobody_reads_mail_by_the_old_settings(store: SqliteStore, tmp_path: Path) -> None:
