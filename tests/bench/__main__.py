@@ -26,16 +26,20 @@ def main() -> int:
         tickets=arguments.tickets,
         queued=arguments.queued,
         latency_messages=arguments.latency_messages,
+        parsed=arguments.parsed,
     )
+    names = arguments.only or ["parse", "throughput", "latency", "memory", "filled"]
     BUILD.mkdir(parents=True, exist_ok=True)
+    sends = names != ["parse"]
     try:
-        need_tools()
+        if sends:
+            need_tools()
     except MissingTool as exc:
         print(f"bench: {exc}", file=sys.stderr)
         return 1
-    if not has_postfix():
+    if sends and not has_postfix():
         print("bench: NOT ROOT, so no Postfix beside it: rates are measured, ratios are not", file=sys.stderr)
-    results, status = _measure(arguments.only or ["throughput", "latency", "memory", "filled"], plan)
+    results, status = _measure(names, plan)
     show(results)
     about = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -75,6 +79,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--tickets", type=int, default=plan.tickets, help="in the filled store")
     parser.add_argument("--queued", type=int, default=plan.queued, help="deliveries waiting in the filled store")
     parser.add_argument("--latency-messages", type=int, default=plan.latency_messages)
+    parser.add_argument("--parsed", type=int, default=plan.parsed, help="mails of each kind, read and rewritten")
     return parser.parse_args()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.fill import fill
 from bench.load import RECIPIENT, SENDERS, Flow, Sink, send_all
+from bench.parse import GOAL_MS, cost_of_parsing
 from bench.postfix import Postfix
 from bench.processes import cpu_s, cpu_s_by_process, memory
 from bench.relay import SupportRelay, companies_of_bench
@@ -35,6 +36,7 @@ class Plan:
         tickets: In the filled store.
         queued: Deliveries waiting in the filled store.
         latency_messages: Sent one at a time.
+        parsed: Mails of each kind that are read and rewritten.
     """
 
     rounds: int = 4
@@ -44,6 +46,7 @@ class Plan:
     tickets: int = 1_000_000
     queued: int = 100_000
     latency_messages: int = 100
+    parsed: int = 2000
 
 
 def throughput(plan: Plan) -> dict[str, Any]:
@@ -218,8 +221,17 @@ def _hubspot(base_url: str, token: str) -> dict[str, Any]:
     }
 
 
+def parse(plan: Plan) -> dict[str, Any]:
+    """Milliseconds to read and to rewrite a mail of 4 KiB, in process."""
+    found = cost_of_parsing(plan.parsed)
+    for kind, row in found.items():
+        _tell(f"parse: {kind}: {row['median_ms']} ms median, {row['p95_ms']} ms p95 (goal: under {GOAL_MS} ms median)")
+    return dict(found)
+
+
 PROBES = {
     "crm": crm,
+    "parse": parse,
     "throughput": throughput,
     "latency": latency,
     "memory": memory_after,

@@ -16,6 +16,9 @@ def show(results: dict[str, Any]) -> None:
     rest = _table("And else", "measured", "value", "goal")
     for name, row in results.get("latency", {}).items():
         rest.add_row(f"idle latency, {name}", f"{row['median_ms']} ms median, {row['p95_ms']} ms p95", "25 ms median")
+    for kind, row in results.get("parse", {}).items():
+        value = f"{row['median_ms']} ms median ({row['read_ms']} + {row['rewrite_ms']}), {row['p95_ms']} ms p95"
+        rest.add_row(f"read and rewrite 4 KiB, {kind}", value, "1 ms median")
     if crm := results.get("crm"):
         value = f"{crm['hubspot']['median_ms']} ms, {crm['ratio']} times the builtin CRM's"
         rest.add_row("latency, HubSpot of 200 ms", value, "1.1 times")
