@@ -1,7 +1,7 @@
-# supportrelay: install run test check bench. Everything made here lies in .venv/ and build/.
+# supportrelay: install run run-hubspot test check bench. Everything made here lies in .venv/ and build/.
 # Needs make, Python 3.11 or later with venv, and for the first run a package index that pip can reach.
 
-.PHONY: install run test check bench format clean
+.PHONY: install run run-hubspot test check bench format clean
 .DEFAULT_GOAL := install
 
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
@@ -13,6 +13,9 @@ install: .venv/.installed ## .venv with .venv/bin/supportrelay, by venv and pip 
 
 run: .venv/.installed ## the demo: relay on 127.0.0.1:8025, web on 127.0.0.1:8080, outgoing mail kept in an outbox
 	@$(BIN)/python config/demo.py
+
+run-hubspot: .venv/.installed-for-tests ## the same with owners and tickets at HubSpot: a double of it, on 127.0.0.1:8900
+	@$(BIN)/python config/demo_hubspot.py
 
 test: .venv/.installed-for-tests ## the whole suite; it needs no system package so far
 	$(BIN)/pytest -q $(TESTS)

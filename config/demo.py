@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,8 +49,7 @@ DESK = "support@relay-demo.test"  # a support address in config/demo.yaml
 def main() -> int:
     """Import the sample companies once, start the daemon, wait until it listens, tell what to do."""
     os.chdir(ROOT)
-    ports = {name: _free_port(int(os.environ.get(name, first))) for name, first in PORTS.items()}
-    os.environ.update({name: str(port) for name, port in ports.items()})
+    ports = take_ports(PORTS)
     companies = subprocess.run(
         [RELAY, "crm", "companies", "--json", "--config", CONFIG], capture_output=True, check=False
     )
@@ -58,18 +58,27 @@ def main() -> int:
         status = done.returncode
         if status:
             return status
-    return _serve(*ports.values())
+    smtp, web = ports.values()
+    return serve(CONFIG, smtp, what_next(smtp, web))
 
 
-def _serve(smtp: int, web: int) -> int:
+def take_ports(wanted: Mapping[str, int]) -> dict[str, int]:
+    """Variable -> free port, each in the environment now; the next free ones where somebody has those."""
+    ports = {name: free_port(int(os.environ.get(name, first))) for name, first in wanted.items()}
+    os.environ.update({name: str(port) for name, port in ports.items()})
+    return ports
+
+
+def serve(config: Path, smtp: int, words: str) -> int:
+    """Run the daemon until Ctrl-C; print the words when it listens. Its exit status."""
     # In a process group of its own, so that Ctrl-C reaches it once, from us.
-    daemon = subprocess.Popen([RELAY, "serve", "--config", CONFIG], process_group=0)
+    daemon = subprocess.Popen([RELAY, "serve", "--config", config], process_group=0)
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, lambda *_: daemon.send_signal(signal.SIGTERM))
     deadline = time.monotonic() + _READY_WITHIN_S
     while daemon.poll() is None and time.monotonic() < deadline:
-        if _is_taken(smtp):
-            print(what_next(smtp, web), flush=True)
+        if is_taken(smtp):
+            print(words, flush=True)
             break
         time.sleep(0.05)
     return daemon.wait()
@@ -85,16 +94,17 @@ def first_mail(smtp: int) -> str:
     return FIRST_MAIL.format(smtp=smtp, desk=DESK, author=AUTHOR)
 
 
-def _free_port(first: int) -> int:
+def free_port(first: int) -> int:
+    """The first port from there on that nobody has; SystemExit when there is none."""
     for port in range(first, first + _TRIED):
-        if not _is_taken(port):
+        if not is_taken(port):
             if port != first:
                 print(f"supportrelay: port {first} is taken, so {port}", file=sys.stderr)
             return port
     raise SystemExit(f"supportrelay: no free port from {first} to {first + _TRIED - 1}")
 
 
-def _is_taken(port: int) -> bool:
+def is_taken(port: int) -> bool:
     """Somebody listens there, on this machine's loopback or on all of its addresses."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""The ticket board as a page for people: ``/_double/board``, a column for each stage, buttons to move a ticket by hand."""
+"""The ticket board as a page for people, ``/_double/board``: a column for each stage, buttons to move tickets."""
 
 from html import escape
 from typing import Any
