@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from supportrelay.core.mailbox import Mailbox
 from supportrelay.core.reading import read_facts
-from supportrelay.core.report import Report, ReportedRecipient, read_report
+from supportrelay.core.report import FailureCause, Report, ReportedRecipient, Severity, read_report
 
 _CORPUS = Path(__file__).parents[3] / "shared" / "mails"
 
@@ -68,7 +68,14 @@ Status: 4.2.2
     assert report == Report(
         "delivery-status",
         (
-            ReportedRecipient("ann@x.test", "failed", "5.1.1", "550 5.1.1  no such user"),
+            ReportedRecipient(
+                "ann@x.test",
+                "failed",
+                "5.1.1",
+                "550 5.1.1  no such user",
+                Severity.HARD,
+                FailureCause.NO_SUCH_ADDRESS,
+            ),
             ReportedRecipient("bob@x.test", "delayed", "4.2.2"),
         ),
         "<1@customer.test>",

@@ -18,10 +18,11 @@ import re
 from collections.abc import Callable
 from enum import StrEnum
 
-from supportrelay.core.automatic_words import looks_automatic, says_absence
+from supportrelay.core.automatic_words import looks_automatic, says_absence, says_absence_in_text
 from supportrelay.core.envelope import Envelope
 from supportrelay.core.facts import Facts
 from supportrelay.core.reason import Reason
+from supportrelay.core.report_signs import find_report_sign, reporter
 from supportrelay.core.value import value_class
 
 __all__ = ["RULE_WORDS", "Automatic", "AutomaticKind", "classify_automatic", "rule_word"]
@@ -112,7 +113,7 @@ _Said = tuple[str, str] | None
 class _Signs:
     """One mail's signs, read once."""
 
-    __slots__ = ("envelope", "facts", "precedence", "suppress")
+    __slots__ = ("answer_field", "envelope", "facts", "precedence", "suppress")
 
     def __init__(self, facts: Facts, envelope: Envelope) -> None:
         self.facts = facts
@@ -124,6 +125,7 @@ class _Signs:
             for value in facts.fields.get("x-auto-response-suppress", ())
             for word in value[:_MAX_VALUE].split(",")
         }
+        self.answer_field = _answer_field(self)
 
     def has(self, name: str) -> bool:
         return bool(self.facts.first(name))
@@ -152,27 +154,6 @@ def _without_comments(value: str) -> str:
 # --- reports -------------------------------------------------------------------------------------------------------
 
 _REPORT_TYPES = frozenset({"", "delivery-status", "disposition-notification", "feedback-report"})
-_REPORTERS = frozenset({"mailer-daemon", "postmaster", "mdaemon"})
-_BOUNCE_SUBJECTS = (
-    "undeliver",
-    "undelivered mail returned",
-    "delivery failure",
-    "delivery status",
-    "delivery has failed",
-    "mail delivery failed",
-    "mail delivery failure",
-    "failure notice",
-    "returned mail",
-    "message not delivered",
-    "unzustellbar",
-    "non remis",
-    "niedostarcz",
-    "配信不能",
-    "配信エラー",
-    "配送エラー",
-    "送信できませんでした",
-    "未達",
-)
 
 
 def _by_report_structure(mail: _Signs) -> _Said:
@@ -190,31 +171,15 @@ def _by_report_inside(mail: _Signs) -> _Said:
     """A report that a list or a gateway put into a multipart of its own; a person who forwards one is no reporter."""
     if not mail.facts.has_report_part:
         return None
-    said = _reporter(mail.facts)
+    said = reporter(mail.facts)
     if said or not mail.envelope.reverse_path:
         return ("from", said) if said else ("content-type", mail.facts.content_type)
     return None
 
 
-def _reporter(facts: Facts) -> str:
-    """The address, or the words, of a From by which mail systems go; "" for anybody else's."""
-    if facts.from_ and facts.from_[0].local.lower() in _REPORTERS:
-        return facts.from_[0].key
-    return _nameless_reporter(facts)
-
-
-def _by_null_reverse_path(mail: _Signs) -> _Said:
-    """A null reverse-path is one weak sign; a report needs a second one (RULES 3.2)."""
-    if mail.envelope.reverse_path:
-        return None
-    if mail.has("x-failed-recipients"):
-        return "x-failed-recipients", mail.facts.first("x-failed-recipients")
-    if said := _reporter(mail.facts):
-        return "from", said
-    subject = mail.facts.subject[:200].lower()
-    if any(words in subject for words in _BOUNCE_SUBJECTS):
-        return "subject", mail.facts.subject
-    return None
+def _by_report_signs(mail: _Signs) -> _Said:
+    """Without structure: a null reverse-path, a mail system's name, a field, words; two of them (RULES 3.2)."""
+    return find_report_sign(mail.facts, is_null=not mail.envelope.reverse_path)
 
 
 # --- absence notices and other automatic answers ---------------------------------------------------------------------
@@ -243,10 +208,35 @@ def _by_vacation(mail: _Signs) -> _Said:
     return None
 
 
-def _by_absence_subject(mail: _Signs) -> _Said:
-    """An automatic answer by its header and an absence by its subject (Gmail writes no more than that)."""
-    said = _by_auto_replied(mail)
-    return ("subject", mail.facts.subject) if said and says_absence(mail.facts.subject) else None
+def _by_absence_words(mail: _Signs) -> _Said:
+    """An automatic answer by its header and an absence by its words (Gmail writes no more than that)."""
+    said = _by_auto_replied(mail) or mail.answer_field
+    return _absence_words(mail.facts) if said and _is_absence(mail.facts) else None
+
+
+def _is_absence(facts: Facts) -> bool:
+    return says_absence(facts.subject) or says_absence_in_text(facts.own_text or facts.body_text)
+
+
+def _absence_words(facts: Facts) -> tuple[str, str]:
+    """Where it says so."""
+    return ("subject", facts.subject) if says_absence(facts.subject) else ("body", facts.own_text[:80])
+
+
+def _by_null_path_absence(mail: _Signs) -> _Said:
+    """Servers that mark nothing still answer with a null reverse-path, as nobody's mail program does (RFC 3834 §3.3).
+
+    Domino's call themselves auto-generated, which would make a help desk's person of them.
+    """
+    subject = mail.facts.subject
+    if mail.envelope.reverse_path or not (looks_automatic(subject) or says_absence(subject)):
+        return None
+    return _absence_words(mail.facts) if _is_absence(mail.facts) else None
+
+
+def _by_null_path_answer(mail: _Signs) -> _Said:
+    is_answer = not mail.envelope.reverse_path and looks_automatic(mail.facts.subject)
+    return ("subject", mail.facts.subject) if is_answer else None
 
 
 def _by_auto_replied(mail: _Signs) -> _Said:
@@ -264,24 +254,33 @@ def _by_auto_generated(mail: _Signs) -> _Said:
     return None
 
 
-_ANSWER_FIELDS = (
-    "x-autoreply",
-    "x-autorespond",
-    "x-autoresponse",
-    "x-autoresponder",
-    "x-auto-respond",
-    "x-autoreply-from",
-    "x-mail-autoreply",
-    "x-autogenerated",
+_ANSWER_FIELDS = frozenset(
+    {
+        "x-autoreply",
+        "x-autorespond",
+        "x-autoresponse",
+        "x-autoresponder",
+        "x-auto-respond",
+        "x-auto-reply",
+        "x-autoreply-from",
+        "x-autoreply-domain",
+        "x-mail-autoreply",
+        "x-autogenerated",
+    }
 )
 _DENIALS = frozenset({"no", "false", "0", ""})
 _ANSWER_PRECEDENCE = frozenset({"auto_reply", "autoreply", "auto-reply"})
 
 
 def _by_answer_fields(mail: _Signs) -> _Said:
+    return mail.answer_field
+
+
+def _answer_field(mail: _Signs) -> _Said:
+    """The field by which an automatic answer is known where Auto-Submitted says nothing."""
     facts = mail.facts
-    for name in _ANSWER_FIELDS:
-        if name in facts.fields and _token(facts.first(name)) not in _DENIALS:
+    for name in sorted(_ANSWER_FIELDS & facts.fields.keys()):
+        if _token(facts.first(name)) not in _DENIALS:
             return name, facts.first(name)
     if _token(facts.first("x-fc-machinegenerated")) == "true":
         return "x-fc-machinegenerated", "true"
@@ -343,33 +342,22 @@ def _by_robot_sender(mail: _Signs) -> _Said:
     facts = mail.facts
     sender = facts.from_[0] if facts.from_ else facts.sender
     if sender is None:
-        said = _nameless_reporter(facts)
+        said = reporter(facts)
         return ("from", said) if said else None
     return ("from", sender.key) if _ROBOT_LOCAL.search(sender.local[:256].lower()) else None
-
-
-_NAMELESS = re.compile(
-    r"\W{0,5}(?:mailer[-_ ]daemon|postmaster|mail deliver(?:y|) (?:sub)?system)\b|\s*<?\s*>?\s*$", re.IGNORECASE
-)
-
-
-def _nameless_reporter(facts: Facts) -> str:
-    """What a From without any address says when it is empty or names the mail system, "" otherwise."""
-    for value in facts.fields.get("from", ()):
-        if not facts.from_ and _NAMELESS.match(value[:200]):
-            return value.strip() or "<>"
-    return ""
 
 
 _TABLE: tuple[tuple[AutomaticKind, Callable[[_Signs], _Said]], ...] = (
     (AutomaticKind.REPORT, _by_report_structure),
     (AutomaticKind.REPORT, _by_report_inside),
-    (AutomaticKind.REPORT, _by_null_reverse_path),
+    (AutomaticKind.REPORT, _by_report_signs),
     (AutomaticKind.OOO, _by_exchange_absence),
     (AutomaticKind.OOO, _by_apple_absence),
     (AutomaticKind.OOO, _by_vacation),
-    (AutomaticKind.OOO, _by_absence_subject),
+    (AutomaticKind.OOO, _by_absence_words),
     (AutomaticKind.AUTO_REPLY, _by_auto_replied),
+    (AutomaticKind.OOO, _by_null_path_absence),
+    (AutomaticKind.AUTO_REPLY, _by_null_path_answer),
     (AutomaticKind.CALENDAR_ANSWER, _by_calendar),
     (AutomaticKind.AUTO_GENERATED, _by_auto_generated),
     (AutomaticKind.AUTO_GENERATED, _by_other_report),

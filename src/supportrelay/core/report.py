@@ -1,57 +1,25 @@
 """Reports about mail that was sent: delivery status (RFC 3464), disposition (RFC 8098), feedback (RFC 5965).
 
-Only structured reports are read here. The facts are found by searching the MIME tree, never by position.
+Fields are read first, found by searching the MIME tree, never by position; what has none is read by the forms of free
+text that mail systems write (`report_forms`), and Amazon's notices by their JSON.
 """
 
 import re
+from dataclasses import replace
 
 from supportrelay.core.errors import AddressError
 from supportrelay.core.facts import Facts
 from supportrelay.core.headers import HeaderBlock, field_value, raw_value, split_headers
 from supportrelay.core.mailbox import Mailbox, parse_mailboxes, parse_path
 from supportrelay.core.mime import MAX_HEADER_OCTETS, MimeError, Part, part_octets, read_parts, walk
-from supportrelay.core.value import value_class
+from supportrelay.core.reading import read_facts
+from supportrelay.core.report_cause import weigh
+from supportrelay.core.report_forms import RETURNED, TRANSCRIPT, WrittenReport, find_form
+from supportrelay.core.report_notice import read_notice
+from supportrelay.core.report_signs import may_be_report
+from supportrelay.core.report_values import FailureCause, Report, ReportedRecipient, Severity
 
-__all__ = ["Report", "ReportedRecipient", "read_report"]
-
-
-@value_class
-class ReportedRecipient:
-    """What a report says about one recipient.
-
-    Attributes:
-        address: Comparing form, "" when it cannot be read.
-        action: Lower case: ``failed``, ``delayed``, ``delivered``, ``relayed``, ``expanded``; the disposition
-            (``displayed`` ...) or the kind of feedback (``abuse`` ...) in the other reports.
-        status: ``5.1.1``, "" without.
-        diagnostic: One line, at most 500 characters.
-    """
-
-    address: str
-    action: str
-    status: str = ""
-    diagnostic: str = ""
-
-
-@value_class
-class Report:
-    """A report.
-
-    Attributes:
-        kind: ``delivery-status``, ``disposition-notification`` or ``feedback-report``.
-        returned_message_id: With brackets, of the mail it is about; "" when it is not said.
-        returned_queue_id: X-Supportrelay-Id of the returned part: it is about a copy of ours. Not proven: only the
-            token in the envelope is.
-        returned_from: First mailbox of its From.
-        returned_to: Mailboxes of its To.
-    """
-
-    kind: str
-    recipients: tuple[ReportedRecipient, ...] = ()
-    returned_message_id: str = ""
-    returned_queue_id: str = ""
-    returned_from: Mailbox | None = None
-    returned_to: tuple[Mailbox, ...] = ()
+__all__ = ["FailureCause", "Report", "ReportedRecipient", "Severity", "read_report"]
 
 
 _KINDS = {
@@ -75,12 +43,33 @@ _RETURNED = frozenset(
 )
 
 
-def read_report(octets: bytes, facts: Facts) -> Report | None:
-    """Read a structured report; None when the message is none. Never raises.
+def read_report(octets: bytes, facts: Facts, *, is_named: bool = False) -> Report | None:
+    """Read a report; None when the message is none. Never raises.
 
-    A report is a multipart/report of one of the three kinds, or a multipart that holds the part of one directly.
+    A report is a multipart/report of one of the three kinds, a multipart that holds the part of one directly, or a mail
+    system's text of a known form.
+
+    Args:
+        is_named: Something else says already that it is a report (a null reverse-path, a token of ours).
     """
-    if not facts.content_type.startswith("multipart/"):
+    if b"\n" not in octets and b"\r" in octets:
+        octets = octets.replace(b"\r", b"\n")
+    notice = read_notice(facts)
+    if notice is not None:
+        return notice
+    report = _by_fields(octets, facts)
+    if report is not None and report.kind == "feedback-report":
+        return replace(report, recipients=_who_complained(report))
+    if report is not None and (report.recipients or report.kind == "disposition-notification"):
+        return _weighed(report, facts.body_text)
+    if report is None and not (is_named or may_be_report(facts)):
+        return None
+    return _by_text(octets, facts, report) or report
+
+
+def _by_fields(octets: bytes, facts: Facts) -> Report | None:
+    """What the parts made for machines say."""
+    if not facts.content_type.startswith(("multipart/", "message/")):
         return None
     if facts.content_type != "multipart/report":  # nearly all mail: one look is cheaper than the tree
         beginning = octets[:_LOOK]
@@ -98,20 +87,112 @@ def read_report(octets: bytes, facts: Facts) -> Report | None:
     groups = _groups(part_octets(octets, status)) if status else []
     returned = _returned(octets, root)
     if kind == "delivery-status":
-        recipients = _delivery_status(groups) or _failed_recipients(facts)
+        recipients = _delivery_status(groups)
     elif kind == "disposition-notification":
         recipients = _disposition(groups)
     else:
         recipients = _feedback(groups)
-    message_id = _first_id(returned) or _field(groups, "original-message-id")
+    report = _about(returned, kind)
+    if not report.returned_message_id:
+        named = _field(groups, "original-message-id")
+        report = replace(report, returned_message_id=named if named.startswith("<") else "")
+    if kind == "delivery-status" and not any(one.address for one in recipients):
+        recipients = _failed_recipients(facts) or recipients
+    return replace(report, recipients=recipients)
+
+
+def _about(returned: HeaderBlock, kind: str) -> Report:
+    """A report with what the returned header says."""
     return Report(
         kind,
-        recipients,
-        message_id if message_id.startswith("<") else "",
-        _value(returned, "x-supportrelay-id")[:_MAX_QUEUE_ID],
-        next(iter(_mailboxes(returned, "from")), None),
-        _mailboxes(returned, "to"),
+        returned_message_id=_first_id(returned),
+        returned_queue_id=_value(returned, "x-supportrelay-id")[:_MAX_QUEUE_ID],
+        returned_from=next(iter(_mailboxes(returned, "from")), None),
+        returned_to=_mailboxes(returned, "to"),
+        returned_trail=_value(returned, "x-supportrelay-trail")[:_MAX_TRAIL],
     )
+
+
+# --- what words say
+
+_MAX_TRAIL = 500
+_MAX_DEPTH = 2
+_STATUS_IN_TEXT = re.compile(r"^(?:Final|Original)-Recipient:", re.IGNORECASE | re.MULTILINE)
+
+
+def _by_text(octets: bytes, facts: Facts, declared: Report | None, depth: int = 0) -> Report | None:
+    """A report in words, else one that another was wrapped into; None when nothing names a recipient."""
+    text = facts.body_text
+    returned = _returned_anywhere(octets, text)
+    base = declared if declared is not None and declared.returned_message_id else _about(returned, "delivery-status")
+    if _STATUS_IN_TEXT.search(text[:_LOOK]):  # a multipart whose boundary was lost, or a gateway that flattened it
+        recipients = _delivery_status(_groups(text[:_LOOK].encode("utf-8", "replace")))
+        if any(one.address for one in recipients):
+            recipients = tuple(one for one in recipients if one.address)
+            return _weighed(replace(base, recipients=recipients, form="fields"), text)
+    written = find_form(text)
+    if written is not None and (written.is_certain or declared is not None):
+        return replace(_as_written(base, written, text), is_certain=True)
+    named = _failed_recipients(facts)
+    if named:
+        return _weighed(replace(base, recipients=named, form="x-failed-recipients"), text)
+    if written is not None:
+        return _as_written(base, written, text)
+    return _wrapped(octets, depth) or _unsent(base, text)
+
+
+def _as_written(base: Report, written: WrittenReport, text: str) -> Report:
+    action = "delayed" if written.is_delayed else "failed"
+    recipients = tuple(ReportedRecipient(a, action, diagnostic=words) for a, words in written.recipients)
+    report = replace(base, recipients=recipients, form=written.form, is_certain=written.is_certain)
+    return _weighed(report, text[: written.end])
+
+
+def _unsent(base: Report, text: str) -> Report | None:
+    """Old sendmail says only how the session went; who was meant stands in what it returns."""
+    if not TRANSCRIPT.search(text[:_LOOK]) or len(base.returned_to) != 1:
+        return None
+    report = replace(base, recipients=(ReportedRecipient(base.returned_to[0].key, "failed"),), form="transcript")
+    returned = RETURNED.search(text)
+    return _weighed(report, text[: returned.start()] if returned else text)
+
+
+def _wrapped(octets: bytes, depth: int) -> Report | None:
+    """The report inside a scanner's or a gateway's notice that says nothing itself."""
+    try:
+        inner = next((p for p in walk(read_parts(octets)) if p.content_type == "message/rfc822"), None)
+    except MimeError:
+        return None
+    if inner is None or depth >= _MAX_DEPTH:
+        return None
+    content = part_octets(octets, inner).lstrip(b"\r\n")
+    facts = read_facts(content)
+    report = _by_fields(content, facts)
+    if report is not None and report.recipients:
+        return _weighed(report, facts.body_text)
+    return _by_text(content, facts, report, depth + 1) if may_be_report(facts) else None
+
+
+def _weighed(report: Report, text: str) -> Report:
+    """With severity and cause; where the fields say nothing, the words for people do (of a single recipient)."""
+    alone = len(report.recipients) == 1
+    return replace(report, recipients=tuple(_weighed_one(one, text if alone else "") for one in report.recipients))
+
+
+def _weighed_one(one: ReportedRecipient, text: str) -> ReportedRecipient:
+    severity, cause = weigh(one.action, one.status, one.diagnostic)
+    if cause is FailureCause.OTHER and text:
+        told_severity, told = weigh(one.action, one.status, " ".join(text[:_MAX_TOLD].split()))
+        if told is not FailureCause.OTHER:
+            severity, cause = told_severity, told
+    return replace(one, severity=severity, cause=cause)
+
+
+def _who_complained(report: Report) -> tuple[ReportedRecipient, ...]:
+    """Many providers hide who complained; a mail to one person was that person's."""
+    if len(report.returned_to) != 1 or any(one.address for one in report.recipients):
+        return report.recipients
+    return (ReportedRecipient(report.returned_to[0].key, report.recipients[0].action if report.recipients else ""),)
 
 
 # --- the returned part
@@ -127,6 +208,32 @@ def _returned(octets: bytes, root: Part) -> HeaderBlock:
             if any(field.name for field in header.fields):
                 return header
     return HeaderBlock((), 0)
+
+
+_FIELDS_IN_TEXT = re.compile(
+    r"^[ \t]*((?:message-id|from|to|x-supportrelay-(?:id|trail)):"
+    r"[^\n]{0,2000}(?:\n[ \t]+[^\n]{1,1000}){0,20})",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def _returned_anywhere(octets: bytes, text: str) -> HeaderBlock:
+    """The returned header: of a part, else the first such fields in the text behind its own words."""
+    try:
+        header = _returned(octets, read_parts(octets))
+    except MimeError:
+        header = HeaderBlock((), 0)
+    if header.fields:
+        return header
+    told = text[:_LOOK]
+    begin = RETURNED.search(told)
+    if begin is None:
+        fields = list(_STATUS_IN_TEXT.finditer(told))
+        begin = fields[-1] if fields else None
+    found: dict[str, str] = {}
+    for match in _FIELDS_IN_TEXT.finditer(told[begin.end() :] if begin else ""):
+        found.setdefault(match[1].partition(":")[0].lower(), match[1])
+    return split_headers("\n".join([*found.values(), "", ""]).encode("utf-8", "replace"))
 
 
 def _value(header: HeaderBlock, name: str) -> str:
@@ -148,6 +255,7 @@ def _mailboxes(header: HeaderBlock, name: str) -> tuple[Mailbox, ...]:
 
 _MAX_GROUPS = 1000
 _MAX_DIAGNOSTIC = 500
+_MAX_TOLD = 2000  # characters of the words for people
 
 
 def _groups(content: bytes) -> list[HeaderBlock]:
@@ -214,7 +322,9 @@ def _feedback(groups: list[HeaderBlock]) -> tuple[ReportedRecipient, ...]:
         for name in ("original-rcpt-to", "removal-recipient")
         for field in group.all(name)
     ]
-    return tuple(ReportedRecipient(address, action) for address in dict.fromkeys(addresses) if address)
+    return tuple(ReportedRecipient(address, action) for address in dict.fromkeys(addresses) if address) or (
+        (ReportedRecipient("", action),) if action else ()
+    )
 
 
 # --- addresses in reports
