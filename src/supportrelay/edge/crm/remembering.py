@@ -33,6 +33,8 @@ _NOBODY_HOLDS = timedelta(hours=1)
 _REFRESH_AT = 0.8  # of cache_for
 _ROUNDS_PER_CACHE = 20
 _SLOW_FOR: Final = timedelta(seconds=5)
+# Mail that waits asks every few seconds: the next time, and the last time, it need not wait as long again.
+_HANGS_FOR: Final = timedelta(seconds=30)
 _OWNERS_LOOKED_AT: Final = timedelta(seconds=10)
 _USED = 10_000  # keys to be refreshed; more come in by being used again
 _POINTERS = 100_000
@@ -85,7 +87,8 @@ class RememberingDirectory:
         cache_for: How long an answer is fresh; "nobody" and "gone" at most a minute.
         now: Aware, UTC.
         patience_s: How long a question may take when there is a last known answer.
-        longest_s: And when there is none; the question goes on behind, and the mail finds its answer next time.
+        longest_s: And when there is none; the question goes on behind, and the mail finds its answer next time. Somebody
+            waited so long in vain: for half a minute it is ``patience_s`` again.
         gather_s: How long a question waits for others to go with it.
     """
 
@@ -108,6 +111,7 @@ class RememberingDirectory:
         self._patience_s = patience_s
         self._longest_s = longest_s
         self._slow_until: datetime | None = None
+        self._hangs_until: datetime | None = None
         self._customers = Shelf(memory, "customer", answer_to_json, self._decode_answer, self._point_to_deals)
         self._deals = Shelf(memory, "deal", deal_to_json, deal_from_json)
         self._owners_shelf: Shelf[Owners] = Shelf(memory, "owners", sorted, _decode_owners)
@@ -197,22 +201,26 @@ class RememberingDirectory:
         Raises:
             CrmDown: No answer and none known.
         """
-        patience_s = self._longest_s
+        now = self._now()
+        hangs = self._hangs_until is not None and now < self._hangs_until
+        patience_s = self._patience_s if hangs else self._longest_s
         if has_last:
             # It kept another mail waiting a moment ago: this one need not find out again.
-            is_slow = self._slow_until is not None and self._now() < self._slow_until
+            is_slow = self._slow_until is not None and now < self._slow_until
             patience_s = 0 if is_slow else self._patience_s
         await asyncio.wait({question}, timeout=patience_s)
         if question.done():
             failure = question.exception()
             if failure is None:
+                self._hangs_until = None
                 return (question.result(),)
             if not has_last:
                 raise failure
             return None
         self._slow_until = self._now() + _SLOW_FOR
         if not has_last:
-            raise CrmDown(f"no answer within {self._longest_s:g} s")
+            self._hangs_until = self._now() + _HANGS_FOR
+            raise CrmDown(f"no answer within {patience_s:g} s")
         return None
 
     async def _ask_for_owners(self, _keys: Sequence[str]) -> Mapping[str, Owners]:
