@@ -11,7 +11,7 @@ from supportrelay.core.splice import Edit, first_long_line, normalise_line_ends,
 from supportrelay.core.value import value_class
 from supportrelay.core.wrap import attach_original, wrap_entity
 
-__all__ = ["Banner", "BannerValues", "BodyPlan", "plan_body", "put_banner", "shorten_lines"]
+__all__ = ["Banner", "BannerValues", "BodyPlan", "part_nature", "plan_body", "put_banner", "shorten_lines"]
 
 _PGP_INLINE = re.compile(rb"^-----BEGIN PGP (SIGNED )?MESSAGE-----", re.MULTILINE)
 _PKCS7 = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
@@ -126,7 +126,7 @@ def _find_bodies(part: Part) -> _Bodies | None:
 
     Depth is bounded by `mime.MAX_DEPTH`.
     """
-    nature = _part_nature(part)
+    nature = part_nature(part)
     if nature:
         return _Bodies(nature=nature)
     if not part.children:
@@ -143,7 +143,7 @@ def _find_bodies(part: Part) -> _Bodies | None:
     )
 
 
-def _part_nature(part: Part) -> str:
+def part_nature(part: Part) -> str:
     """What forbids to edit a part: ``signed``, ``encrypted``, ``report`` ...; "" when nothing does."""
     if part.content_type in _PKCS7:
         return _SIGNED if part.parameters.get("smime-type", "").lower() in _OPAQUE_SIGNED else _ENCRYPTED

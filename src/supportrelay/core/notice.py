@@ -6,11 +6,21 @@ program that translates what it quotes leaves dashes and mark alone, so the word
 
 import re
 from collections.abc import Sequence
+from unicodedata import east_asian_width
 
 from supportrelay.core.quote_heads import begins_block
 from supportrelay.core.value import value_class
 
-__all__ = ["MARK_SIGNS", "Notice", "bare_line", "find_notices", "has_marker", "is_banner_mark", "may_hold_notice"]
+__all__ = [
+    "MARK_SIGNS",
+    "Notice",
+    "bare_line",
+    "find_notices",
+    "has_marker",
+    "is_banner_mark",
+    "may_hold_notice",
+    "quote_depth",
+]
 
 # Every text with a marker holds one of these: a ticket's label, or the word in the markers of mail without a ticket.
 MARK_SIGNS = ("SR-", "support")
@@ -20,9 +30,10 @@ _MARK = r"SR\s?-\s?\d{1,12}\s?-\s?[0-9a-f]{6}(?![0-9a-z])"
 _MARKER = re.compile(
     rf"[{_D}]{{2,20}}\s{{0,3}}(?P<words>[^{_D}()（）<>@]{{0,60}}?)\s{{0,3}}"
     rf"(?P<mark>{_MARK}|(?<![0-9a-zA-Z])[0-9a-f]{{6}}(?![0-9a-z]))"
-    rf"\s{{0,3}}(?P<hint>[（(][^（）()]{{0,200}}[）)])?\s{{0,3}}[{_D}]{{2,20}}"
+    rf"\s{{0,3}}(?P<hint>[（(][^（）()]{{0,200}}[）)])?\s{{0,3}}[{_D}]{{2,20}}(?:\n[{_D}]{{1,20}}(?=\n|\Z))?"
 )
 _IS_MARK = re.compile(r"(?:SR-\d{1,12}-)?[0-9a-f]{6}")
+_WRAP_WIDTHS = range(50, 101)  # columns of a line that may have been wrapped: what follows is the rest of it
 _QUOTED = re.compile(r"[ \t\u3000\u00a0]*+(?:(?:>|＞|&gt;|\|)[ \t\u3000\u00a0]*+)*+")
 _WRAPPED_OVER = 6  # lines over which one marker may be wrapped
 _MAX_LINES = 90  # a banner with ten long addresses in each list, wrapped at 60 columns and quoted
@@ -64,6 +75,12 @@ def bare_line(line: str) -> str:
     return line[found.end() :].rstrip() if found else line.rstrip()
 
 
+def quote_depth(line: str) -> int:
+    """How often a line is quoted by its marks."""
+    found = _QUOTED.match(line)
+    return sum(found[0].count(mark) for mark in (">", "＞", "&gt;", "|")) - found[0].count("&gt;") if found else 0
+
+
 def may_hold_notice(text: str) -> bool:
     """A quick look that says no to nearly every text."""
     return any(sign in text for sign in MARK_SIGNS)
@@ -89,7 +106,7 @@ def find_notices(lines: Sequence[str], senders: Sequence[str] = ()) -> list[Noti
         opening = markers[at]
         closing = markers[at + 1] if at + 1 < len(markers) else None
         at += 1
-        if closing is None or not _belong_together(opening, closing):
+        if closing is None or not _belong_together(opening, closing) or _has_answer(lines, opening, closing):
             continue
         at += 1
         floor = found[-1].stop if found else 0
@@ -103,6 +120,24 @@ def find_notices(lines: Sequence[str], senders: Sequence[str] = ()) -> list[Noti
 
 def _belong_together(opening: _Marker, closing: _Marker) -> bool:
     return opening.mark == closing.mark and not closing.is_opening and closing.first - opening.first <= _MAX_LINES
+
+
+def _has_answer(lines: Sequence[str], opening: _Marker, closing: _Marker) -> bool:
+    """Words between the markers that are quoted less deeply: somebody wrote there, unless a line was wrapped."""
+    depth = quote_depth(lines[opening.first])
+    if not depth:
+        return False
+    before = lines[opening.first]
+    for line in lines[opening.first + 1 : closing.stop]:
+        if line.strip() and quote_depth(line) < depth and _columns(before) not in _WRAP_WIDTHS:
+            return True
+        before = line
+    return False
+
+
+def _columns(line: str) -> int:
+    """Width of a line; East Asian letters take two columns."""
+    return len(line) if line.isascii() else sum(1 + (east_asian_width(c) in "WF") for c in line)
 
 
 def _markers(lines: Sequence[str]) -> list[_Marker]:

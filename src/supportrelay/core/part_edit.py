@@ -14,7 +14,7 @@ from supportrelay.core.mime import Part, part_octets
 from supportrelay.core.splice import Edit, first_long_line
 from supportrelay.core.transfer import base64_lines, best_encoding, quoted_printable, quoted_printable_offset
 
-__all__ = ["CannotEdit", "check_readable", "edit_html", "edit_text", "ended", "re_encode"]
+__all__ = ["CannotEdit", "check_readable", "edit_html", "edit_text", "ended", "re_encode", "rewrite_base64"]
 
 _BOM = b"\xef\xbb\xbf"
 _QUOTED_BOM = b"=EF=BB=BF"
@@ -98,7 +98,7 @@ def _insert_text(octets: bytes, part: Part, encoded: bytes, body: _Body) -> _Edi
     start = part.body_start
     encoding = part.transfer_encoding
     if encoding == "base64":
-        return _base64(octets, part, _after_bom(body.decoded(), encoded)), []
+        return rewrite_base64(octets, part, _after_bom(body.decoded(), encoded)), []
     if encoding == "quoted-printable":
         at = start + (len(_QUOTED_BOM) if octets.startswith(_QUOTED_BOM, start) else 0)
         return [Edit(at, at, quoted_printable(encoded))], []
@@ -141,7 +141,7 @@ def edit_html(octets: bytes, part: Part, banner: Banner) -> _Edited:
     start, end = part.body_start, part.end
     encoding = part.transfer_encoding
     if encoding == "base64":
-        return _base64(octets, part, _in_html(part_octets(octets, part), encoded)), []
+        return rewrite_base64(octets, part, _in_html(part_octets(octets, part), encoded)), []
     if encoding == "quoted-printable":
         head = octets[start : min(end, start + _MAX_HEAD)]
         at = start + quoted_printable_offset(head, banner_offset(binascii.a2b_qp(head)))
@@ -180,7 +180,7 @@ def _in_utf_8(octets: bytes, part: Part, put: Callable[[str], str]) -> _Edited:
 _FOOTER = re.compile(rb"[^\sA-Za-z0-9+/=]")
 
 
-def _base64(octets: bytes, part: Part, body: bytes) -> list[Edit]:
+def rewrite_base64(octets: bytes, part: Part, body: bytes) -> list[Edit]:
     """The whole content anew.
 
     Raises:

@@ -1,0 +1,227 @@
+"""Our banner cut out of a mail that goes to customers (DESIGN 3): octets in, edits out.
+
+Only what lies between two marker lines goes, with the header block above it that names our sender. Everything else
+stays octet for octet; where that cannot be promised nothing is changed, and `Cut.is_left` says that something is left.
+
+Notes, for the trace::
+
+    notice.cut:N             N quoted banners were cut out
+    notice.kept:signed       signed (or ``encrypted``) mail stays as it is
+    notice.kept:unsure       half a banner, or one with words of the author in it
+    notice.kept:unreadable   its part cannot be edited without harm
+    notice.kept:large        its part is over 256 KiB
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+
+from supportrelay.core.banner import part_nature
+from supportrelay.core.charset import decode_text, encode_text
+from supportrelay.core.html_cut import Range, ranges_to_cut
+from supportrelay.core.html_lines import read_html
+from supportrelay.core.mime import MimeError, Part, decode_transfer, part_octets, read_parts
+from supportrelay.core.notice import find_notices, has_marker, is_banner_mark, may_hold_notice
+from supportrelay.core.part_edit import CannotEdit, check_readable, ended, rewrite_base64
+from supportrelay.core.splice import Edit, splice
+from supportrelay.core.transfer import quoted_printable, quoted_printable_offset
+from supportrelay.core.value import value_class
+
+__all__ = ["Cut", "cut_notices", "holds_notice"]
+
+_MAX_OCTETS = 256 * 1024  # of a text; more would hold up other mail
+_CHARSETS = ("utf-8", "cp932", "euc-jp", "iso-2022-jp", "windows-1252")
+_SHIELDED = frozenset({"signed", "encrypted"})
+
+
+@value_class
+class Cut:
+    """What is to be cut.
+
+    Attributes:
+        edits: On the octets asked about.
+        is_left: A banner, or a part of one, is in the mail even so.
+    """
+
+    edits: tuple[Edit, ...] = ()
+    notes: tuple[str, ...] = ()
+    is_left: bool = False
+
+
+@value_class
+class _Found:
+    """Banners of one part: how many, what to change, and what is left (a word of the notes, "" for nothing)."""
+
+    count: int = 0
+    edits: tuple[Edit, ...] = ()
+    left: str = ""
+
+
+def cut_notices(octets: bytes, senders: Sequence[str] = ()) -> Cut:
+    """Return what to cut out of a mail with CRLF line ends; never raises.
+
+    Args:
+        octets: A whole mail.
+        senders: Our sender addresses in comparing form; a header block goes when its From names one.
+    """
+    try:
+        root = read_parts(octets)
+    except (MimeError, RecursionError):
+        return Cut()
+    edits: list[Edit] = []
+    left: list[str] = []
+    count = 0
+    for part, nature in _texts(root):
+        found = _in_part(octets, part, nature, senders)
+        edits += found.edits
+        count += found.count
+        if found.left and found.left not in left:
+            left.append(found.left)
+    notes = ((f"notice.cut:{count}",) if count else ()) + tuple(f"notice.kept:{why}" for why in left)
+    return Cut(tuple(edits), notes, bool(left))
+
+
+def holds_notice(octets: bytes) -> bool:
+    """A banner, or a part of one, stands in a text of the mail; never raises."""
+    cut = cut_notices(octets)
+    return bool(cut.edits) or cut.is_left
+
+
+def _texts(part: Part, nature: str = "") -> Iterator[tuple[Part, str]]:
+    """The texts of a mail that its reader sees, each with what forbids to change it; depth is bounded by `mime`."""
+    if part.children:
+        inside = nature or part_nature(part)
+        for child in part.children:
+            yield from _texts(child, inside)
+    elif part.content_type in {"text/plain", "text/html"} and part.disposition != "attachment" and not part.filename:
+        yield part, nature
+
+
+def _in_part(octets: bytes, part: Part, nature: str, senders: Sequence[str]) -> _Found:
+    if part.end - part.body_start > 2 * _MAX_OCTETS:
+        return _Found(left="large" if b"SR-" in octets[part.body_start : part.end] else "")
+    decoded = part_octets(octets, part)
+    text = decode_text(decoded, part.charset or None)
+    if not may_hold_notice(text):
+        return _Found()
+    if len(decoded) > _MAX_OCTETS:
+        return _Found(left="large" if "SR-" in text else "")
+    is_html = part.content_type == "text/html"
+    shield = nature or ("signed" if text.lstrip().startswith("-----BEGIN PGP") else "")
+    if shield:
+        return _Found(left=(shield if shield in _SHIELDED else "unreadable") if _is_in(text, is_html=is_html) else "")
+    return _cut_html(octets, part, decoded, text, senders) if is_html else _cut_plain(octets, part, decoded, senders)
+
+
+def _is_in(text: str, *, is_html: bool) -> bool:
+    if not is_html:
+        return has_marker(text)
+    view = read_html(text)
+    return has_marker("\n".join(line.text for line in view.lines)) or any(is_banner_mark(e.mark) for e in view.own)
+
+
+# --- text/plain
+
+
+def _cut_plain(octets: bytes, part: Part, decoded: bytes, senders: Sequence[str]) -> _Found:
+    """Whole lines go; each is decoded by itself, which every charset of mail allows whose LF is one octet."""
+    raw = decoded.split(b"\n")
+    lines = [decode_text(line, part.charset or None).rstrip("\r") for line in raw]
+    notices = find_notices(lines, senders)
+    starts = [0]
+    for line in raw:
+        starts.append(starts[-1] + len(line) + 1)
+    ranges = [Range(starts[n.first], min(starts[n.stop], len(decoded))) for n in notices]
+    kept = [line for index, line in enumerate(lines) if not any(n.first <= index < n.stop for n in notices)]
+    left = "unsure" if has_marker("\n".join(kept)) else ""
+    if not notices:
+        return _Found(left=left or ("unreadable" if _is_in(decode_text(decoded, part.charset), is_html=False) else ""))
+    return _edited(octets, part, decoded, ranges, len(notices), left)
+
+
+# --- text/html
+
+
+def _cut_html(octets: bytes, part: Part, decoded: bytes, text: str, senders: Sequence[str]) -> _Found:
+    cuts, count = ranges_to_cut(text, senders)
+    after = _without(text, cuts)
+    left = "unsure" if _is_in(after, is_html=True) else ""
+    if not cuts:
+        return _Found(left=left)
+    ranges = _in_octets(text, cuts, decoded, part.charset)
+    if ranges is None:
+        return _Found(left="unreadable")
+    return _edited(octets, part, decoded, ranges, count, left)
+
+
+def _without(text: str, cuts: Sequence[Range]) -> str:
+    pieces, at = [], 0
+    for cut in cuts:
+        pieces.append(text[at : cut.start])
+        at = cut.end
+    return "".join([*pieces, text[at:]])
+
+
+def _in_octets(text: str, cuts: Sequence[Range], decoded: bytes, charset: str) -> list[Range] | None:
+    """The same ranges in octets, in the charset in which the text gives just these octets; None when none does."""
+    bounds = [0, *(at for cut in cuts for at in (cut.start, cut.end)), len(text)]
+    pieces = [text[a:b] for a, b in pairwise(bounds)]
+    for label in dict.fromkeys((charset, *_CHARSETS)):
+        encoded = [encode_text(piece, label) for piece in pieces]
+        known = [one for one in encoded if one is not None]
+        if len(known) == len(pieces) and b"".join(known) == decoded:
+            places = [0]
+            for one in known:
+                places.append(places[-1] + len(one))
+            return [Range(places[i], places[i + 1]) for i in range(1, len(pieces), 2)]
+    return None
+
+
+# --- both
+
+
+def _edited(octets: bytes, part: Part, decoded: bytes, ranges: Sequence[Range], count: int, left: str) -> _Found:
+    """Edits that take these decoded octets out of the part; its charset and transfer encoding stay."""
+    try:
+        check_readable(part)
+        edits = _WRITERS[part.transfer_encoding](octets, part, decoded, ranges)
+    except (CannotEdit, KeyError):
+        return _Found(left="unreadable")
+    wanted = splice(decoded, [Edit(one.start, one.end, b"") for one in ranges])
+    inside = [Edit(e.start - part.body_start, e.end - part.body_start, e.new) for e in edits]
+    content = splice(octets[part.body_start : part.end], inside)
+    if decode_transfer(content, part.transfer_encoding) != wanted:
+        return _Found(left="unreadable")
+    return _Found(count, tuple(edits), left)
+
+
+def _as_they_are(_octets: bytes, part: Part, _decoded: bytes, ranges: Sequence[Range]) -> list[Edit]:
+    return [Edit(part.body_start + one.start, part.body_start + one.end, b"") for one in ranges]
+
+
+def _in_quoted_printable(octets: bytes, part: Part, decoded: bytes, ranges: Sequence[Range]) -> list[Edit]:
+    """The lines that hold the ranges; a cut inside a line of the encoding is joined by a soft break."""
+    encoded = octets[part.body_start : part.end]
+    edits = []
+    for one in ranges:
+        start, end = quoted_printable_offset(encoded, one.start), quoted_printable_offset(encoded, one.end)
+        joins = start > 0 and not encoded.endswith(b"\n", 0, start) and not encoded.startswith(b"\r\n", end)
+        edits.append(Edit(part.body_start + start, part.body_start + end, b"=\r\n" if joins else b""))
+    inside = [Edit(e.start - part.body_start, e.end - part.body_start, e.new) for e in edits]
+    wanted = splice(decoded, [Edit(one.start, one.end, b"") for one in ranges])
+    if decode_transfer(splice(encoded, inside), "quoted-printable") == wanted:
+        return edits
+    return [Edit(part.body_start, part.end, ended(octets, part, quoted_printable(wanted)))]
+
+
+def _in_base64(octets: bytes, part: Part, decoded: bytes, ranges: Sequence[Range]) -> list[Edit]:
+    wanted = splice(decoded, [Edit(one.start, one.end, b"") for one in ranges])
+    return rewrite_base64(octets, part, wanted)
+
+
+_WRITERS: dict[str, Callable[[bytes, Part, bytes, Sequence[Range]], list[Edit]]] = {
+    "7bit": _as_they_are,
+    "8bit": _as_they_are,
+    "binary": _as_they_are,
+    "quoted-printable": _in_quoted_printable,
+    "base64": _in_base64,
+}
