@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supportrelay.core.subject import has_forward_prefix, has_reply_prefix, normalise_subject
+from supportrelay.core.subject import has_either_prefix, has_forward_prefix, has_reply_prefix, normalise_subject
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,25 @@ def test_prefixes_and_tags_do_not_count(subject: str, expected: str) -> None:
 )
 def test_the_first_prefix_says_what_it_is(subject: str, is_reply: bool, is_forward: bool) -> None:
     assert (has_reply_prefix(subject), has_forward_prefix(subject)) == (is_reply, is_forward)
+
+
+# RULES_OF_MAIL 4: every prefix it names.
+REPLIES = [
+    *("Re", "RE", "Re(2)", "Re[2]", "Re*2", "Re^2", "Antw", "AW", "Odp", "R", "REF", "RES", "Rif", "SV", "VÁ", "VS"),
+    *("YNT", "השב", "ΑΠ", "ΣΧΕΤ", "НА", "回复", "回覆", "返信", "返", "ＲＥ", "Ｒｅ"),
+]
+FORWARDS = ["Fwd", "FW", "Fw", "WG", "TR", "PD", "I", "ENC", "転送", "Ｆｗ", "轉寄", "转发"]
+
+
+@pytest.mark.parametrize("colon", [": ", "：", " : ", ":"])
+@pytest.mark.parametrize("prefix", [*REPLIES, *FORWARDS])
+def test_every_prefix_of_the_rules_is_known(prefix: str, colon: str) -> None:
+    subject = f"{prefix}{colon}Pumpe defekt"
+
+    assert normalise_subject(subject) == "pumpe defekt"
+    assert has_reply_prefix(subject) is (prefix in REPLIES)
+    assert has_forward_prefix(subject) is (prefix in FORWARDS)
+    assert has_either_prefix(subject) is (prefix == "VS")
 
 
 @given(st.text(max_size=80))

@@ -11,7 +11,7 @@ from supportrelay.core.facts import Facts
 from supportrelay.core.mailbox import Mailbox
 from supportrelay.core.ports import WhereFrom
 from supportrelay.core.settings import Desk, SupportAddress
-from supportrelay.core.thread import Match, choose_ticket, where_from
+from supportrelay.core.thread import Match, choose_ticket, subject_change, where_from
 from supportrelay.core.ticket import Hit, HitBy, Stage, TicketView
 
 NOW = datetime(2026, 3, 2, 10, tzinfo=UTC)
@@ -58,6 +58,8 @@ def test_what_is_asked_of_the_store() -> None:
         subject_since=NOW - timedelta(days=14),
         any_of_customer=False,
         address="reflectle",
+        again_subject="line down",
+        again_since=NOW - timedelta(minutes=10),
         accepted_at=NOW,
     )
 
@@ -325,3 +327,66 @@ def test_a_ticket_found_in_another_way_is_not_also_refused() -> None:
 
 def test_no_hits_make_no_match() -> None:
     assert choose(CUSTOMER) == Match()
+
+
+# --- one id for many mails, one mail sent twice
+
+
+@pytest.mark.parametrize(
+    ("subject", "joins"),
+    [
+        pytest.param("line down", True, id="same-subject"),
+        pytest.param("toner low", False, id="a-device-with-one-id"),
+        pytest.param("", False, id="none"),
+    ],
+)
+def test_a_used_id_leads_to_its_ticket_only_under_the_same_subject(subject: str, joins: bool) -> None:
+    match = choose(CUSTOMER, Hit(HitBy.SAME_ID, ticket()), subject_key=subject)
+
+    assert (match.ticket is not None) is joins
+    assert match.refused == (), "what has nothing to do with it is not named either"
+
+
+def test_a_mail_sent_twice_is_marked_also_when_its_ids_lead_to_the_ticket() -> None:
+    again = Hit(HitBy.AGAIN, ticket(), queue_id="q1")
+
+    assert choose(CUSTOMER, again).is_again
+    both = choose(CUSTOMER, PARENT, again)
+    assert (both.by, both.is_again) == (HitBy.IN_REPLY_TO, True)
+    assert not choose(CUSTOMER, PARENT, Hit(HitBy.AGAIN, ticket(13), queue_id="q1")).is_again
+    assert not choose(CUSTOMER, PARENT).is_again
+
+
+# --- another subject
+
+QUOTING = Facts(subject="Toner low", body_text="It is empty.\n\n> Line down", own_text="It is empty.")
+BARE = Facts(subject="Toner low", body_text="It is\nempty.", own_text="It is\nempty.")
+
+
+@pytest.mark.parametrize(
+    ("facts", "silence", "is_new_matter"),
+    [
+        pytest.param(BARE, timedelta(days=30), True, id="after-a-month"),
+        pytest.param(BARE, timedelta(days=29), False, id="before"),
+        pytest.param(QUOTING, timedelta(days=90), False, id="with-a-quote"),
+    ],
+)
+def test_another_subject_is_noted_and_after_a_long_silence_asked_about(
+    facts: Facts, silence: timedelta, is_new_matter: bool
+) -> None:
+    found = choose(CUSTOMER, Hit(HitBy.IN_REPLY_TO, ticket(last_mail_at=NOW - silence)))
+
+    match = subject_change(found, facts, "toner low", NOW)
+
+    assert match.ticket is found.ticket
+    assert (match.new_subject, match.is_new_matter) == (True, is_new_matter)
+    codes = [reason.code for reason in match.reasons]
+    assert codes == ["thread.in_reply_to", "thread.new_subject", *(["thread.new_matter"] if is_new_matter else [])]
+
+
+def test_the_threads_own_subject_or_none_is_no_other_one() -> None:
+    found = choose(CUSTOMER, PARENT)
+
+    assert subject_change(found, BARE, "line down", NOW) is found
+    assert subject_change(found, BARE, "", NOW) is found
+    assert subject_change(Match(), BARE, "toner low", NOW) == Match()

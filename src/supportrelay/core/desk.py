@@ -18,6 +18,7 @@ from supportrelay.core.decision import (
     TicketAction,
     TicketPlan,
 )
+from supportrelay.core.duplicate import takes_over
 from supportrelay.core.facts import Facts
 from supportrelay.core.mailbox import Mailbox
 from supportrelay.core.membership import Membership
@@ -81,7 +82,7 @@ def decide(known: Known) -> Decision:
         return _base(known, Direction.LOOP, disposition=Disposition.IGNORE, reasons=(Reason.of("loop.own_copy"),))
     if not known.paths.desk:
         return _passed_on(known)
-    if known.gathered.duplicate_of:
+    if known.gathered.duplicate_of and not takes_over(known.gathered, sight):
         return _same_mail(known)
     if _is_held_spam(known):
         return _base(known, Direction.SPAM, disposition=Disposition.HOLD, reasons=(Reason.of("spam.held"),))
@@ -100,12 +101,14 @@ def _ordinary(known: Known) -> Decision:
     ticket, ticket_reasons = _ticket(known)
     choice = _people(known, owners, fallback, ticket, disposition)
     reasons = (*known.match.reasons, *owner_reasons, *outcome.reasons, *ticket_reasons, *choice.reasons)
+    if known.gathered.duplicate_of:
+        reasons = (Reason.of("duplicate.now_proven", first=known.gathered.duplicate_of), *reasons)
     return _base(
         known,
         sight.direction,
         owners=owners,
         fallback=fallback,
-        recipients=choice.people,
+        recipients=_without_copy(known, choice),
         ticket=ticket if disposition == Disposition.RELAY else TicketPlan(),
         disposition=disposition,
         copy=_copy_plan(known, owners, fallback, ticket, choice.readers),
@@ -230,7 +233,7 @@ def _copy_plan(
         reason_name=reason_name,
         is_first=ticket.action != TicketAction.JOIN,
         visible_recipients=_visible(known, readers) if sight.address.show_recipients else (),
-        tags=tuple(dict.fromkeys((*known.outcome.tags, *_marks(sight)))),
+        tags=tuple(dict.fromkeys((*known.outcome.tags, *_marks(known)))),
         as_of=rfc3339(choice.as_of) if choice and choice.as_of and reason_code not in {"RU", "U"} else "",
     )
 
@@ -248,9 +251,15 @@ def _visible(known: Known, readers: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(reader for reader in readers if reader.lower() not in addressed)
 
 
-def _marks(sight: Sight) -> tuple[str, ...]:
+def _marks(known: Known) -> tuple[str, ...]:
     """What readers shall see on the copy although it changes nothing."""
-    marks = {"spam": sight.is_spam, "looks-automatic": sight.automatic.subject_looks_automatic}
+    sight, match = known.sight, known.match
+    marks = {
+        "spam": sight.is_spam,
+        "looks-automatic": sight.automatic.subject_looks_automatic,
+        "again": match.is_again,
+        "new-matter": match.is_new_matter,
+    }
     return tuple(mark for mark, is_set in marks.items() if is_set)
 
 
@@ -259,7 +268,9 @@ def _same_mail(known: Known) -> Decision:
     owners, fallback, _ = _owners(known)
     disposition = Disposition.HOLD if _is_held_spam(known) else _disposition(known, fallback)
     choice = _people(known, owners, fallback, _first_arrivals_ticket(known), disposition)
-    missing = tuple(p for p in choice.people if p.address.lower() not in known.gathered.duplicate_has)
+    # The mail came before by a way that proved its sender: this one tells nobody to beware of it.
+    was_proven = known.sight.is_unproven_staff and not known.gathered.duplicate_unproven
+    missing = () if was_proven else _without_copy(known, choice)
     return _base(
         known,
         Direction.DUPLICATE,
@@ -270,6 +281,12 @@ def _same_mail(known: Known) -> Decision:
         copy=replace(_copy_plan(known, owners, fallback, TicketPlan(), choice.readers), is_first=False),
         reasons=(Reason.of("duplicate.same_mail", first=known.gathered.duplicate_of, missing=len(missing)),),
     )
+
+
+def _without_copy(known: Known, choice: Choice) -> tuple[Recipient, ...]:
+    """Who has no copy yet of an earlier arrival."""
+    has = known.gathered.duplicate_has
+    return tuple(p for p in choice.people if p.address.lower() not in has) if has else choice.people
 
 
 def _first_arrivals_ticket(known: Known) -> TicketPlan:

@@ -2,9 +2,12 @@
 
 from hashlib import sha256
 
+from supportrelay.core.decision import Direction
 from supportrelay.core.facts import Facts
+from supportrelay.core.ports import Gathered
+from supportrelay.core.sight import Sight
 
-__all__ = ["duplicate_key"]
+__all__ = ["duplicate_key", "takes_over"]
 
 
 def duplicate_key(facts: Facts) -> str:
@@ -18,6 +21,19 @@ def duplicate_key(facts: Facts) -> str:
     identity = _usable_id(facts.message_id) or f"gen-{facts.content_key}\0{facts.subject}"
     named = "\0".join((identity, " ".join(_authors(facts)), " ".join(facts.date_text.split())))
     return sha256(named.encode("utf-8", "replace")).hexdigest()
+
+
+_BY_STAFF = frozenset({Direction.OUTBOUND, Direction.NOTE, Direction.INBOUND})
+
+
+def takes_over(gathered: Gathered, sight: Sight) -> bool:
+    """Tell whether this arrival counts in place of an earlier one of the same mail, which moved nothing.
+
+    A colleague's mail may come twice, once straight from his provider and once through a group or a rule, and only one
+    of the two ways proves who sent it. What he asked for must not hang on which of them was faster (RULES 5.7).
+    """
+    is_proven_staff = sight.author.is_staff and sight.author.is_proven and sight.direction in _BY_STAFF
+    return bool(gathered.duplicate_of) and gathered.duplicate_unproven and is_proven_staff
 
 
 def _usable_id(message_id: str) -> str:

@@ -107,6 +107,8 @@ class WhereFrom:
         accepted_at: Mails accepted before it that are not decided yet and that it names come first; None asks for none.
     """
 
+        again_subject: Normalised subject of a mail that may have been sent twice, "" asks for none.
+        again_since: Only mails accepted after this instant.
     duplicate_key: str = ""
     in_reply_to: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
@@ -121,6 +123,8 @@ class WhereFrom:
     accepted_at: datetime | None = None
 
 
+    again_subject: str = ""
+    again_since: datetime | None = None
 @value_class
 class Gathered:
     """What the store knows about a mail.
@@ -134,6 +138,7 @@ class Gathered:
         undecided: queue_id of a mail that it names, accepted before and not decided yet; "" without.
     """
 
+        duplicate_unproven: That first arrival was a colleague's mail whose sender nobody could prove then.
     duplicate_of: str = ""
     duplicate_ticket: int | None = None
     duplicate_has: frozenset[str] = frozenset()
@@ -142,6 +147,7 @@ class Gathered:
     undecided: str = ""
 
 
+    duplicate_unproven: bool = False
 @value_class
 class TicketOpening:
     """A ticket to make."""
@@ -241,6 +247,8 @@ class Settlement:
         first_arrival: For a duplicate: queue_id of the first one.
         accepted_at: When the mail was accepted; the order in which mail moves a ticket.
         desk: Work for the outside desk, None when tickets live here or the mail has none.
+        takes_over: queue_id of an earlier arrival that becomes a duplicate of this one; its ticket, when no other mail
+            is on it, goes into this one's.
     """
 
     queue_id: str
@@ -267,6 +275,7 @@ class Settlement:
     first_arrival: str = ""
     deliveries: tuple[NewDelivery, ...] = ()
     changes: tuple[Change, ...] = ()
+    takes_over: str = ""
     accepted_at: datetime | None = None
     desk: DeskOrder | None = None
 
@@ -374,6 +383,7 @@ class WaitingMessage:
 @value_class
 class DeliveryView:
     """A delivery by its id, for reports that name it."""
+        goes_on: The delivery is due again this moment.
 
     delivery_id: int
     queue_id: str

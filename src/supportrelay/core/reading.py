@@ -1,11 +1,11 @@
 """From octets to `Facts`: all that decisions need to know about a message, read once, quickly, without raising."""
 
 import binascii
-import hashlib
 import re
 from collections.abc import Iterable
 
 from supportrelay.core.charset import codec_name, decode_text
+from supportrelay.core.content_key import key_of_parts
 from supportrelay.core.date_field import parse_date
 from supportrelay.core.encoded_word import decode_words, one_line
 from supportrelay.core.facts import Facts
@@ -25,7 +25,7 @@ from supportrelay.core.mime import (
 )
 from supportrelay.core.quoted import forwarded_author, own_words, split_html_quote
 from supportrelay.core.raw_header import charset_hint
-from supportrelay.core.subject import has_forward_prefix
+from supportrelay.core.subject import has_either_prefix, has_forward_prefix
 
 __all__ = ["attachment_sizes", "body_parts", "part_beginning", "read_facts"]
 
@@ -64,6 +64,7 @@ def read_facts(octets: bytes) -> Facts:
     if not from_ and "from" in fields:
         problems += ("from: no mailbox",)
     content_type, parameters = _whole_type(root, header)
+    forwarded_from = None if is_report else _forwarded_from(octets, root, body.text, is_forward=is_forward)
     return Facts(
         message_id=message_id,
         date=date,
@@ -88,9 +89,9 @@ def read_facts(octets: bytes) -> Facts:
         has_report_part=root is not None and any(part.content_type in _REPORT_PARTS for part in walk(root)),
         is_calendar_answer=body.is_calendar_answer,
         has_calendar_comment=body.has_calendar_comment,
-        forwarded_from=None if is_report else _forwarded_from(octets, root, body.text, is_forward=is_forward),
-        is_forward_subject=is_forward,
-        content_key="" if message_id else _content_key(octets, root, header),
+        forwarded_from=forwarded_from,
+        is_forward_subject=is_forward or (forwarded_from is not None and has_either_prefix(subject)),
+        content_key="" if message_id else key_of_parts(octets, root, header),
         problems=problems,
         size_octets=size_octets,
         received_count=len(fields.get("received", ())),
@@ -313,14 +314,3 @@ def _forwarded_from(octets: bytes, root: Part | None, text: str, *, is_forward: 
                 inner = split_headers(part_octets(octets, part)[:MAX_HEADER_OCTETS])
                 return _first_mailbox(raw_value(field) for field in inner.all("from"))
     return forwarded_author(text, is_forward_subject=is_forward)
-
-
-def _content_key(octets: bytes, root: Part | None, header: HeaderBlock) -> str:
-    """A name for the content that stays the same when the mail comes again by another way."""
-    digest = hashlib.sha256()
-    for part in walk(root) if root else ():
-        if not part.children:
-            digest.update(hashlib.sha256(part_octets(octets, part).replace(b"\r\n", b"\n").rstrip()).digest())
-    if root is None:
-        digest.update(octets[header.end :].replace(b"\r\n", b"\n").rstrip())
-    return digest.hexdigest()

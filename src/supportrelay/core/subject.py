@@ -5,10 +5,10 @@ import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
-__all__ = ["has_forward_prefix", "has_reply_prefix", "normalise_subject"]
+__all__ = ["has_either_prefix", "has_forward_prefix", "has_reply_prefix", "normalise_subject"]
 
 # After NFKC, which turns fullwidth letters, digits and colons into plain ones. "VS" is a Finnish reply and a Danish
-# forward: taken as a reply.
+# forward: taken as a reply, unless the body forwards something.
 _REPLY = (
     "re|aw|antw|antwort|odp|odpowiedź|r|ref|réf|rép|res|rif|sv|svar|vá|vs|ynt|atb|bls|"
     "на|отв|ha|απ|σχετ|השב|תגובה|回复|回覆|答复|返信|返|回信|답장|회신"
@@ -17,6 +17,7 @@ _FORWARD = "fwd|fw|wg|tr|pd|i|enc|rv|vl|doorst|továbbítás|i̇lt|ilt|пере�
 _COUNTER = r"(?:\s{0,5}(?:\(\d{1,4}\)|\[\d{1,4}\])|[*^]?\d{1,3})?"
 _REPLY_PREFIX = re.compile(rf"\s*+(?:{_REPLY}){_COUNTER}\s{{0,5}}:\s*+", re.IGNORECASE)
 _FORWARD_PREFIX = re.compile(rf"\s*+(?:{_FORWARD}){_COUNTER}\s{{0,5}}:\s*+", re.IGNORECASE)
+_EITHER_PREFIX = re.compile(rf"\s*+vs{_COUNTER}\s{{0,5}}:\s*+", re.IGNORECASE)
 _ANY_PREFIX = re.compile(rf"\s*+(?:{_REPLY}|{_FORWARD}){_COUNTER}\s{{0,5}}:\s*+", re.IGNORECASE)
 _LEADING_TAG = re.compile(r"\s*+(?:\[[^\[\]]{1,60}\]|【[^【】]{1,60}】)\s*+")
 _TICKET_TAG = re.compile(r"\[[^\[\]]{0,40}SR-\d{1,12}[^\[\]]{0,20}\]", re.IGNORECASE)
@@ -65,6 +66,11 @@ def _begins_with(text: str, prefix: re.Pattern[str]) -> bool:
 def has_reply_prefix(text: str) -> bool:
     """The first prefix says reply: ``Re:``, ``AW:``, ``Odp:``, ``返信：``, ``Re[2]:`` ..."""
     return _begins_with(text[:_LONGEST], _REPLY_PREFIX)
+
+
+def has_either_prefix(text: str) -> bool:
+    """The first prefix says reply in one language and forward in another (``VS:``); the body tells which."""
+    return _begins_with(text[:_LONGEST], _EITHER_PREFIX)
 
 
 def has_forward_prefix(text: str) -> bool:

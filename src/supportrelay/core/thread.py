@@ -6,6 +6,7 @@ one goes out.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from supportrelay.core.duplicate import duplicate_key
@@ -19,9 +20,11 @@ from supportrelay.core.subject import has_forward_prefix, has_reply_prefix, norm
 from supportrelay.core.ticket import Hit, HitBy, Stage, TicketView, ticket_label
 from supportrelay.core.value import value_class
 
-__all__ = ["Match", "choose_ticket", "where_from"]
+__all__ = ["Match", "choose_ticket", "subject_change", "where_from"]
 
 SUBJECT_WITHIN = timedelta(days=14)
+AGAIN_WITHIN = timedelta(minutes=10)
+NEW_MATTER_AFTER = timedelta(days=30)
 MIN_SUBJECT = 6
 THREAD_INDEX_OCTETS = 22  # the conversation's part; each answer appends five more
 
@@ -69,6 +72,8 @@ def where_from(
         any_of_customer=address.ticket_match == "customer",
         address=address.name,
         accepted_at=now,
+        again_subject=normalise_subject(facts.subject, desk.subject_tags),
+        again_since=now - AGAIN_WITHIN,
     )
 
 
@@ -102,12 +107,18 @@ class Match:
             ``thread.not_open``, ``thread.anchor_only``, ``thread.forwarded_by_stranger``, ``thread.trashed``.
         reasons: ``thread.BY`` and ``thread.several`` of the ticket found, then one ``refused`` code each; values
             ``ticket`` (its label).
+        is_again: The same words of the same person stand on that ticket since a few minutes.
+        new_subject: Its subject is another than the thread's.
+        is_new_matter: And nothing else ties it to the thread: a long silence, and nothing quoted.
     """
 
     ticket: TicketView | None = None
     by: HitBy | None = None
     refused: tuple[tuple[TicketView, str], ...] = ()
     reasons: tuple[Reason, ...] = ()
+    is_again: bool = False
+    new_subject: bool = False
+    is_new_matter: bool = False
 
     @property
     def related_ticket_id(self) -> int | None:
@@ -163,7 +174,10 @@ def choose_ticket(
     found: Hit | None = None
     others: dict[int, TicketView] = {}
     refused: dict[int, tuple[TicketView, str]] = {}
+    again: set[int] = set()
     for hit in sorted(hits, key=_rank):
+        if hit.by == HitBy.SAME_ID and not _is_like(hit, subject_key):
+            continue  # a device that has but one id: its mails have nothing to do with each other
         code = (
             _not_open(hit, now, reopen_within)
             or _not_his(hit, writer, is_forward_subject=is_forward_subject)
@@ -171,11 +185,14 @@ def choose_ticket(
         )
         if code:
             refused.setdefault(hit.ticket.id, (hit.ticket, code))
-        elif found is None:
+            continue
+        if hit.by == HitBy.AGAIN:
+            again.add(hit.ticket.id)
+        if found is None:
             found = hit
         elif hit.by == found.by and hit.ticket.id != found.ticket.id:
             others[hit.ticket.id] = hit.ticket
-    return _match(found, others.values(), refused)
+    return _match(found, others.values(), refused, again)
 
 
 _RANK = {by: rank for rank, by in enumerate(HitBy)}
@@ -185,7 +202,13 @@ def _rank(hit: Hit) -> int:
     return _RANK[hit.by]
 
 
-def _match(found: Hit | None, others: Iterable[TicketView], refused: dict[int, tuple[TicketView, str]]) -> Match:
+def _is_like(hit: Hit, subject_key: str) -> bool:
+    return len(subject_key) >= MIN_SUBJECT and subject_key == hit.ticket.subject
+
+
+def _match(
+    found: Hit | None, others: Iterable[TicketView], refused: dict[int, tuple[TicketView, str]], again: set[int]
+) -> Match:
     reasons = []
     if found is not None:
         refused.pop(found.ticket.id, None)
@@ -197,7 +220,33 @@ def _match(found: Hit | None, others: Iterable[TicketView], refused: dict[int, t
         by=found.by if found else None,
         refused=tuple(refused.values()),
         reasons=tuple(reasons),
+        is_again=found is not None and found.ticket.id in again,
     )
+
+
+def subject_change(match: Match, facts: Facts, subject_key: str, now: datetime) -> Match:
+    """The match with a note when the mail has another subject than its thread (RULES 4, 'Changed subject').
+
+    It stays where its ids lead. After 30 days of silence and without a quote people are asked whether it is a new
+    matter: many answer an old mail only because the address stands there.
+    """
+    ticket = match.ticket
+    if ticket is None or not subject_key or subject_key == ticket.subject or match.by in _BY_LIKENESS:
+        return match
+    label = ticket_label(ticket.id)
+    reasons = (*match.reasons, Reason.of("thread.new_subject", ticket=label))
+    last = ticket.last_mail_at
+    is_new = last is not None and now - last >= NEW_MATTER_AFTER and not _quotes(facts)
+    if is_new:
+        reasons = (*reasons, Reason.of("thread.new_matter", ticket=label))
+    return replace(match, reasons=reasons, new_subject=True, is_new_matter=is_new)
+
+
+def _quotes(facts: Facts) -> bool:
+    return facts.own_text.split() != facts.body_text.split()
+
+
+_BY_LIKENESS = frozenset({HitBy.SUBJECT, HitBy.AGAIN, HitBy.CUSTOMER})
 
 
 def _not_open(hit: Hit, now: datetime, reopen_within: timedelta) -> str:
@@ -205,7 +254,7 @@ def _not_open(hit: Hit, now: datetime, reopen_within: timedelta) -> str:
         return "thread.trashed"
     if hit.ticket.stage is not Stage.CLOSED:
         return ""
-    if hit.by in {HitBy.SUBJECT, HitBy.CUSTOMER}:
+    if hit.by in _BY_LIKENESS:
         return "thread.not_open"  # likeness alone never opens a ticket again
     closed_at = hit.ticket.closed_at or hit.ticket.updated_at
     return "" if now - closed_at <= reopen_within else "thread.closed_too_long"

@@ -79,6 +79,7 @@ class TicketView:
         last_had_support_in_cc: The newest inbound mail had support in Cc (then 'Reply all' inherits it).
         stage_mail_at: When the mail was accepted that last decided the stage; None when none did.
         is_trashed: Deleted at the outside desk; no mail joins it any more.
+        last_mail_at: When the newest mail joined it; None when nobody says.
     """
 
     id: int
@@ -103,6 +104,7 @@ class TicketView:
     last_had_support_in_cc: bool = False
     stage_mail_at: datetime | None = None
     is_trashed: bool = False
+    last_mail_at: datetime | None = None
 
 
 class HitBy(StrEnum):
@@ -112,7 +114,9 @@ class HitBy(StrEnum):
     IN_REPLY_TO = "in_reply_to"
     REFERENCES = "references"
     THREAD_INDEX = "thread_index"
+    SAME_ID = "same_id"  # a sender that uses one Message-ID for many mails
     SUBJECT = "subject"
+    AGAIN = "again"  # sent twice, as two mails
     CUSTOMER = "customer"
 
 
@@ -123,9 +127,11 @@ class Hit:
     Attributes:
         is_anchor: The id was only ever seen named by others (a mail we never saw).
         names_it: That id is the mail's own: somebody answered it, or wrote on below it, before it got here.
+        queue_id: For AGAIN: the mail on that ticket which may be the same one.
     """
 
     by: HitBy
     ticket: TicketView
     is_anchor: bool = False
     names_it: bool = False
+    queue_id: str = ""

@@ -18,7 +18,7 @@ from supportrelay.core.ports import Domains, OwnerDirectory
 from supportrelay.core.reason import Reason
 from supportrelay.core.rules import RuleOutcome, RuleSubject, evaluate, names_condition
 from supportrelay.core.subject import normalise_subject
-from supportrelay.core.thread import Match, choose_ticket
+from supportrelay.core.thread import Match, choose_ticket, subject_change
 from supportrelay.core.ticket import TicketView
 from supportrelay.core.value import value_class
 from supportrelay.flow.assess import Assessment, CrmSilentError, as_human
@@ -170,17 +170,19 @@ def _match(rulebook: Rulebook, assessment: Assessment, customer: Mailbox | None,
     if not assessment.gathered.hits:
         return Match()
     author = sight.author.mailbox
-    return choose_ticket(
+    subject_key = normalise_subject(assessment.facts.subject, assessment.members.desk.subject_tags)
+    match = choose_ticket(
         assessment.gathered.hits,
         author_key=sight.author.key,
         author_domain=domain_of_customer(rulebook.domains, author) if author and not sight.author.is_staff else "",
         company_ids=crm.company_ids() if customer is not None else frozenset(),
         is_proven_staff=sight.author.is_staff and sight.author.is_proven,
-        subject_key=normalise_subject(assessment.facts.subject, assessment.members.desk.subject_tags),
+        subject_key=subject_key,
         now=assessment.accepted_at,
         reopen_within=sight.address.reopen_within,
         is_forward_subject=assessment.facts.is_forward_subject,
     )
+    return subject_change(match, assessment.facts, subject_key, assessment.accepted_at)
 
 
 async def _owners(

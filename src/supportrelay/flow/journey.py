@@ -14,6 +14,7 @@ from supportrelay.core.reason import Reason
 from supportrelay.core.rules import RuleOutcome
 from supportrelay.core.token import read_probe
 from supportrelay.core.value import value_class
+from supportrelay.flow.again import only_the_same
 from supportrelay.flow.assess import Assessment, CrmSilentError, assess, facts_of
 from supportrelay.flow.assign import Assigned, assign
 from supportrelay.flow.compose import Original
@@ -71,6 +72,7 @@ async def decide_on(
     assessment = await (meter.run("assess", assessing) if meter else assessing)
     if follows and assessment.gathered.undecided:
         raise _EarlierMailError(assessment.gathered.undecided)
+    assessment = await only_the_same(office, assessment, accepted.octets)
     if concerns_report(assessment):
         filed = await file_report(office, rulebook, assessment, accepted.octets) if acts else explain_report(assessment)
         return _as_assigned(filed, assessment), filed.changes

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from supportrelay.core.decision import Decision, Direction, Disposition, TicketAction
 from supportrelay.core.delivery import MessageState
+from supportrelay.core.duplicate import takes_over
 from supportrelay.core.facts import Facts
 from supportrelay.core.ports import (
     Change,
@@ -17,9 +18,10 @@ from supportrelay.core.ports import (
 )
 from supportrelay.core.sight import Sight
 from supportrelay.core.subject import normalise_subject
+from supportrelay.core.thread import Match
 from supportrelay.core.ticket import Stage
-from supportrelay.core.token import new_message_id
 from supportrelay.flow.assign import Assigned, domain_of_customer
+from supportrelay.flow.message_ids import id_of_copies
 from supportrelay.flow.office import Office, Rulebook
 
 __all__ = ["PROBE", "settlement_of", "waiting"]
@@ -28,6 +30,7 @@ __all__ = ["PROBE", "settlement_of", "waiting"]
 PROBE = "probe.reader_only"
 
 _MAX_ANCHORS = 50
+_SUBJECT_TOLD = 200
 
 
 def settlement_of(
@@ -38,6 +41,7 @@ def settlement_of(
     facts, sight = assessment.facts, assessment.sight
     is_joining = decision.ticket.action == TicketAction.JOIN
     deliveries = _deliveries(office, rulebook, decision, facts, queue_id)
+    is_taking_over = decision.direction != Direction.DUPLICATE and takes_over(assessment.gathered, sight)
     checks = decision.direction not in {Direction.LOOP, Direction.REPORT} and bool(assessment.paths.desk)
     return Settlement(
         queue_id=queue_id,
@@ -60,9 +64,10 @@ def settlement_of(
         thread_index=facts.thread_index,
         participants=_participants(assigned),
         has_cc_support=decision.direction == Direction.INBOUND and decision.place == "cc",
-        first_arrival=assessment.gathered.duplicate_of,
+        first_arrival="" if is_taking_over else assessment.gathered.duplicate_of,
+        takes_over=assessment.gathered.duplicate_of if is_taking_over else "",
         deliveries=deliveries,
-        changes=_changes(decision, sight),
+        changes=_changes(decision, sight, assigned.known.match, facts),
         accepted_at=assessment.accepted_at,
         desk=_desk_order(rulebook, decision),
     )
@@ -186,23 +191,16 @@ def _participants(assigned: Assigned) -> tuple[str, ...]:
 def _deliveries(
     office: Office, rulebook: Rulebook, decision: Decision, facts: Facts, queue_id: str
 ) -> tuple[NewDelivery, ...]:
-    """The copies to make; their own Message-ID when the desk wants one.
-
-    A mail without any gets one too: the next hop would add one that we never learn, and answers would lose the ticket.
-    """
+    """The copies to make; their own Message-ID when the desk wants one."""
     address = rulebook.address(decision.address_name)
-    new_id = ""
-    has_none = "message-id" not in facts.fields
-    if (address.message_id == "new" or has_none) and decision.copy is not None:
-        domain = address.sender_address.rpartition("@")[2]
-        new_id = new_message_id(office.keys[0], queue_id, domain)
+    new_id = id_of_copies(office, address, facts, queue_id) if decision.copy is not None else ""
     return tuple(
         NewDelivery(r.address, r.kind, r.why, new_message_id=new_id if r.kind != "as_is" else "")
         for r in decision.recipients
     )
 
 
-def _changes(decision: Decision, sight: Sight) -> tuple[Change, ...]:
+def _changes(decision: Decision, sight: Sight, match: Match, facts: Facts) -> tuple[Change, ...]:
     """The rows of the record that this decision writes."""
     who = f"mail:{sight.author.key}" if sight.author.key else "mail:"
     changes = [
@@ -223,4 +221,7 @@ def _changes(decision: Decision, sight: Sight) -> tuple[Change, ...]:
         what = "ticket.moved" if ticket.moves else "ticket.joined"
         why = next((r.code for r in decision.reasons if r.code.startswith("stage.")), "")
         changes.append(Change(what, who, {"to": str(ticket.stage), "why": why, "note": ticket.note}))
+        if match.new_subject:
+            told = {"subject": facts.subject[:_SUBJECT_TOLD], "is_new_matter": match.is_new_matter}
+            changes.append(Change("ticket.subject_changed", who, told))
     return tuple(changes)

@@ -25,8 +25,8 @@ _MERGES_FOLLOWED = 20
 _HITS_A_STEP = 8
 _ARRIVAL = "SELECT message FROM arrivals WHERE duplicate_key = ?"
 _FIRST_ARRIVAL = """
-SELECT m.seq, m.queue_id, c.ticket_id FROM messages m LEFT JOIN conversations c ON c.id = m.conversation_id
-WHERE m.seq = ?"""
+SELECT m.seq, m.queue_id, c.ticket_id, d.direction = 'unproven' FROM messages m
+LEFT JOIN conversations c ON c.id = m.conversation_id LEFT JOIN decisions d ON d.message = m.seq WHERE m.seq = ?"""
 
 _COPIES_OF_ARRIVALS = """
 SELECT id, recipient_key FROM deliveries WHERE state NOT IN ('failed', 'dropped') AND message IN
@@ -52,6 +52,16 @@ SELECT 1, NULL, t.id, t.version, t.stage, t.merged_into FROM tickets t
 WHERE t.customer = ? AND t.customer <> '' AND t.stage IN ('NEW', 'WAITING', 'OTHER')
 AND t.address = ? AND t.trashed_at IS NULL ORDER BY t.id DESC LIMIT 8"""
 
+# A mail sent twice as two: nearly always there is no such ticket, and then this one search is all.
+_MAYBE_AGAIN = """
+SELECT id, version, stage FROM tickets
+WHERE customer = ? AND customer <> '' AND stage IN ('NEW', 'WAITING', 'OTHER') AND subject_key = ? AND address = ?
+AND last_mail_at > ? AND trashed_at IS NULL AND merged_into IS NULL ORDER BY id DESC LIMIT 2"""
+_NEWEST_INBOUND = """
+SELECT m.queue_id, m.conversation_id FROM conversations c JOIN messages m ON m.conversation_id = c.id
+JOIN decisions d ON d.message = m.seq
+WHERE c.ticket_id = ? AND m.first_arrival IS NULL AND d.is_inbound AND m.accepted_at > ? ORDER BY m.seq DESC LIMIT 2"""
+
 _CONVERSATION_OF = "SELECT id FROM conversations WHERE ticket_id = ? ORDER BY subject_key = ? DESC, id DESC LIMIT 1"
 
 # The nearest of the References: a chain is decided one after the other, so the parents say enough.
@@ -63,7 +73,7 @@ WHERE message_id = ? AND message_id <> '' AND state IN ('accepted', 'waiting') A
 _VIEW = """
 SELECT id, version, stage, address, subject_key, customer, customer_domain, company_id, company_name, deal_id,
 deal_name, created_at, updated_at, closed_at, last_customer_mail_at, customer_message_ids, moved_by_person_at,
-last_had_support_in_cc, stage_mail_at, trashed_at FROM tickets WHERE id = ?"""
+last_had_support_in_cc, stage_mail_at, trashed_at, last_mail_at FROM tickets WHERE id = ?"""
 
 
 # kind, conversation (None: any of the ticket), ticket, version, stage, merged_into
@@ -79,6 +89,7 @@ class _Pointer:
     is_open: bool
     is_anchor: bool
     names_it: bool
+    queue_id: str = ""
 
 
 @value_class
@@ -91,20 +102,25 @@ class Found:
     duplicate_has: frozenset[str]
     pointers: tuple[_Pointer, ...]
     fingerprint: str
+    is_unproven: bool = False
 
 
 def find(connection: sqlite3.Connection, where_from: WhereFrom) -> Found:
     """Look everything up; a few selects by key."""
-    first, duplicate_of, duplicate_ticket, copies = 0, "", None, []
+    first, duplicate_of, duplicate_ticket, is_unproven, copies = 0, "", None, 0, []
     if where_from.duplicate_key:
         row = connection.execute(_ARRIVAL, (where_from.duplicate_key,)).fetchone()
         if row is not None:
-            first, duplicate_of, duplicate_ticket = connection.execute(_FIRST_ARRIVAL, row).fetchone()
+            first, duplicate_of, duplicate_ticket, is_unproven = connection.execute(_FIRST_ARRIVAL, row).fetchone()
             copies = connection.execute(_COPIES_OF_ARRIVALS, (first,)).fetchall()
     pointers = tuple(_pointers(connection, where_from))
-    known = [f"{p.by}:{p.ticket_id}:{p.conversation_id}:{p.version}:{p.is_anchor:d}{p.names_it:d}" for p in pointers]
+    known = [
+        f"{p.by}:{p.ticket_id}:{p.conversation_id}:{p.version}:{p.is_anchor:d}{p.names_it:d}{p.queue_id}"
+        for p in pointers
+    ]
     fingerprint = f"{first}/{','.join(str(c[0]) for c in copies)}/{';'.join(known)}"
-    return Found(first, duplicate_of, duplicate_ticket, frozenset(c[1] for c in copies), pointers, fingerprint)
+    has = frozenset(c[1] for c in copies)
+    return Found(first, duplicate_of, duplicate_ticket, has, pointers, fingerprint, bool(is_unproven))
 
 
 def gather(connection: sqlite3.Connection, where_from: WhereFrom) -> Gathered:
@@ -121,7 +137,7 @@ def gather(connection: sqlite3.Connection, where_from: WhereFrom) -> Gathered:
             if view.conversation_id != pointer.conversation_id:
                 view = ticket_view(connection, pointer.ticket_id, pointer.conversation_id)
             if view is not None:
-                hits.append(Hit(pointer.by, view, pointer.is_anchor, pointer.names_it))
+                hits.append(Hit(pointer.by, view, pointer.is_anchor, pointer.names_it, pointer.queue_id))
     return Gathered(
         found.duplicate_of,
         found.duplicate_ticket,
@@ -129,6 +145,7 @@ def gather(connection: sqlite3.Connection, where_from: WhereFrom) -> Gathered:
         tuple(hits),
         found.fingerprint,
         _undecided(connection, where_from),
+        found.is_unproven,
     )
 
 
@@ -174,6 +191,7 @@ def ticket_view(connection: sqlite3.Connection, ticket_id: int, conversation_id:
         last_had_support_in_cc=bool(row[17]),
         stage_mail_at=_instant(row[18]),
         is_trashed=row[19] is not None,
+        last_mail_at=_instant(row[20]),
     )
 
 
@@ -211,18 +229,39 @@ def _pointers(connection: sqlite3.Connection, where_from: WhereFrom) -> list[_Po
             named = connection.execute(_IDS, (clean_text(message_id),)).fetchall()
             if not named:
                 continue
-            is_own = message_id == where_from.message_id
-            if is_own:
-                # Its own id: only as an anchor, set by an answer that came first. Seen would be a sender that uses
-                # one id for many mails.
-                named = [one for one in named if one[0] == ANCHOR]
-            _add(connection, found, by, _with_tickets(connection, named), where_from.subject, names_it=is_own)
+            if message_id == where_from.message_id:
+                _add_by_own_id(connection, found, named, where_from.subject)
+                continue
+            _add(connection, found, by, _with_tickets(connection, named), where_from.subject)
     if where_from.thread_index:
         named = connection.execute(_ROOTS, (where_from.thread_index,)).fetchall()
         _add(connection, found, HitBy.THREAD_INDEX, _with_tickets(connection, named), where_from.subject)
     if where_from.customer:
         _add_by_customer(connection, found, where_from)
+        if where_from.again_subject and where_from.again_since is not None:
+            found += _maybe_again(connection, where_from, to_microseconds(where_from.again_since))
     return found
+
+
+def _add_by_own_id(
+    connection: sqlite3.Connection, found: list[_Pointer], named: list[tuple[int, int]], subject: str
+) -> None:
+    """As an anchor it was named by an answer that came first; else its sender uses one id for many mails."""
+    anchors = _with_tickets(connection, [one for one in named if one[0] == ANCHOR])
+    _add(connection, found, HitBy.REFERENCES, anchors, subject, names_it=True)
+    seen = _with_tickets(connection, [one for one in named if one[0] != ANCHOR])
+    _add(connection, found, HitBy.SAME_ID, seen, subject)
+
+
+def _maybe_again(connection: sqlite3.Connection, where_from: WhereFrom, since: int) -> list[_Pointer]:
+    """Tickets on which the same mail, sent a moment ago under another id, may stand."""
+    values = (clean_text(where_from.customer), clean_text(where_from.again_subject), where_from.address, since)
+    return [
+        _Pointer(HitBy.AGAIN, ticket_id, conversation_id, version, True, False, False, queue_id)
+        for ticket_id, version, stage in connection.execute(_MAYBE_AGAIN, values).fetchall()
+        for queue_id, conversation_id in connection.execute(_NEWEST_INBOUND, (ticket_id, since)).fetchall()
+        if stage != Stage.CLOSED
+    ]
 
 
 def _with_tickets(connection: sqlite3.Connection, named: list[tuple[int, int]]) -> list[_Row]:

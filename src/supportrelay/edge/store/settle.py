@@ -9,6 +9,7 @@ from supportrelay.edge.store.changes import change_row, write_changes
 from supportrelay.edge.store.desk import add_mail_work
 from supportrelay.edge.store.lookup import KINDS, SEEN, find, target_of
 from supportrelay.edge.store.rows import address_key, clean_text, pack_json, to_microseconds
+from supportrelay.edge.store.take_over import take_over
 
 __all__ = ["insert_deliveries", "settle"]
 
@@ -73,6 +74,8 @@ def settle(connection: sqlite3.Connection, settlement: Settlement) -> Settled:
         connection.execute(_ARRIVAL, (s.where_from.duplicate_key, seq))
     if conversation_id is not None and (s.opening is not None or s.change is not None):
         _remember(connection, s, ticket_id, conversation_id, own_message_id)
+    if s.takes_over:
+        take_over(connection, s.takes_over, seq, ticket_id, conversation_id, now)
     _write_message(connection, s, seq, accepted_at, now, sent_at, conversation_id, first)
     begun = insert_deliveries(connection, seq, s.deliveries, now, s.lease.holder, to_microseconds(s.lease.until))
     _write_settled_changes(connection, s, seq, now, ticket_id, begun)

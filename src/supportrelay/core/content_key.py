@@ -1,0 +1,29 @@
+"""A name for the content of a mail, which stays the same when the mail comes again by another way."""
+
+import hashlib
+
+from supportrelay.core.headers import HeaderBlock, split_headers, without_mark
+from supportrelay.core.mime import MAX_HEADER_OCTETS, MimeError, Part, part_octets, read_parts, walk
+
+__all__ = ["content_key", "key_of_parts"]
+
+
+def content_key(octets: bytes) -> str:
+    """SHA-256 (64 hex digits) over the parts of a message as they are encoded, not over its header. Never raises."""
+    octets = without_mark(octets)
+    try:
+        root = read_parts(octets)
+    except MimeError:
+        return key_of_parts(octets, None, split_headers(octets, 0, min(len(octets), MAX_HEADER_OCTETS)))
+    return key_of_parts(octets, root, root.header)
+
+
+def key_of_parts(octets: bytes, root: Part | None, header: HeaderBlock) -> str:
+    """The same for a message whose parts are read already; ``root`` is None when they could not be."""
+    digest = hashlib.sha256()
+    for part in walk(root) if root else ():
+        if not part.children:
+            digest.update(hashlib.sha256(part_octets(octets, part).replace(b"\r\n", b"\n").rstrip()).digest())
+    if root is None:
+        digest.update(octets[header.end :].replace(b"\r\n", b"\n").rstrip())
+    return digest.hexdigest()
