@@ -87,8 +87,8 @@ class RememberingDirectory:
         cache_for: How long an answer is fresh; "nobody" and "gone" at most a minute.
         now: Aware, UTC.
         patience_s: How long a question may take when there is a last known answer.
-        longest_s: And when there is none; the question goes on behind, and the mail finds its answer next time. Somebody
-            waited so long in vain: for half a minute it is ``patience_s`` again.
+        longest_s: And when there is none; the question goes on behind, and the mail finds its answer next time. When
+            somebody waited so long in vain, it is ``patience_s`` again for half a minute.
         gather_s: How long a question waits for others to go with it.
     """
 

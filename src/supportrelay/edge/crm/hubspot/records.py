@@ -1,6 +1,7 @@
 """Many objects of HubSpot at once: batch reads and associations, in as few calls as there are."""
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,10 @@ _BATCH, _BATCH_WITH_HISTORY, _LINKED = 100, 50, 1000
 _TOGETHER = 4  # calls under way at once; the gate paces them
 _PAGES = 1000
 _MERGED = "hs_merged_object_ids"
+_IS_NOT_FOUND = re.compile("NOT_FOUND")
+_SAYS_NOT_FOUND = re.compile(
+    r"not found|(?:not|n't) exist|deleted|\bno .* associated", re.IGNORECASE
+)  # without a category
 _PAUSES, _LONGEST_PAUSE_S = 3, 8.0
 # HUBSPOT_DEFINED, direction matters (CRM_FACTS section 1 (e)): contact -> company, deal -> company.
 _PRIMARY = {("contacts", "companies"): 1, ("deals", "companies"): 5}
@@ -167,7 +172,8 @@ class Records:
     async def _read_some(self, path: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The results of a batch read; nothing when none of them is there.
 
-        A batch answers 207 with ``errors`` for what it could not read. Only "not found" means that it is not there.
+        A batch answers 207 with ``errors`` for what it could not read. Only "not found" means that it is not there; an
+        error that does not say what it is means nothing.
         """
         try:
             answer = await self.post(path, body)
@@ -178,8 +184,9 @@ class Records:
         errors = answer.get("errors") if isinstance(answer, Mapping) else None
         for error in errors if isinstance(errors, list) else ():
             words = f"{reading.text(error, 'category')} {reading.text(error, 'subCategory')}".strip()
-            if words and "NOT_FOUND" not in words:
-                raise CrmDown(f"a part of a batch was not read: {reading.printable(words, 100)}")
+            told = words or reading.text(error, "message")
+            if not (_IS_NOT_FOUND if words else _SAYS_NOT_FOUND).search(told):
+                raise CrmDown(f"a part of a batch was not read: {reading.printable(told, 100) or 'nothing told'}")
         return listed(answer)
 
 
