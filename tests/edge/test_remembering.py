@@ -181,6 +181,21 @@ async def test_many_of_the_same_moment_are_asked_for_in_one(crm: FakeCrm, direct
     assert [len(answer.companies) for answer in answers] == [1, 1, 0, 1]
 
 
+async def test_long_answers_are_kept_bit_by_bit(
+    crm: FakeCrm, store: SqliteStore, directory: RememberingDirectory
+) -> None:
+    """A hundred people of a company with many deals: the event loop is not stopped for all of them at once."""
+    crm.companies["acme.example"] = Company("7", "Acme", tuple(a_deal(f"D{n}") for n in range(500)))
+    commits = store.commits
+
+    await asyncio.gather(*(directory.find(parse_path(f"u{n}@acme.example")) for n in range(100)))
+
+    assert len(crm.calls) == 1
+    assert store.commits - commits > 5
+    kept = [store.recall("customer", f"u{n}@acme.example") for n in range(100)]
+    assert all(one is not None and len(one.body["companies"][0]["deals"]) == 500 for one in kept)
+
+
 async def test_at_most_a_hundred_are_asked_for_at_once(crm: FakeCrm, directory: RememberingDirectory) -> None:
     many = [parse_path(f"u{n}@acme.example") for n in range(250)]
 

@@ -1,5 +1,7 @@
 """Answers of a CRM as they are kept in the store: their JSON, and the objects made of it."""
 
+import asyncio
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -18,6 +20,7 @@ CompanyDeal = tuple[str, Deal]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _STATES = {state.value: state for state in DealState}
+_AT_A_TIME_S = 0.002  # of making JSON values; writing them takes some three times as long
 _MEMORY = 4_000  # decoded answers a shelf keeps; a busy desk hears from fewer customers in an hour
 
 
@@ -80,18 +83,28 @@ class Shelf(Generic[T]):
         return self._made.get(key)
 
     async def remember(self, answers: Mapping[str, T], known_at: datetime, fresh_for: timedelta) -> None:
-        """Keep these, in one commit. What cannot be kept is logged: the answer itself is none the worse for it."""
-        if not answers:
-            return
+        """Keep these. What cannot be kept is logged: the answer itself is none the worse for it.
+
+        In one commit, unless they are long: a hundred people of a company with a hundred deals would stop the event
+        loop for a tenth of a second.
+        """
         expires_at = known_at + fresh_for
-        bodies = {key: self._encode(value) for key, value in answers.items()}
-        try:
-            await self._memory.remember(self._kind, bodies, known_at, expires_at)
-        except TransientFailure as exc:
-            get_logger().warning("crm.answer_not_kept", kind=self._kind, answers=len(answers), error=str(exc))
-            return
+        bodies: dict[str, Any] = {}
+        left, began = len(answers), time.perf_counter()
         for key, value in answers.items():
-            self._put(key, Kept(value, known_at, expires_at))
+            bodies[key] = self._encode(value)
+            left -= 1
+            if left and time.perf_counter() - began < _AT_A_TIME_S:
+                continue
+            try:
+                await self._memory.remember(self._kind, bodies, known_at, expires_at)
+            except TransientFailure as exc:
+                get_logger().warning("crm.answer_not_kept", kind=self._kind, answers=left + len(bodies), error=str(exc))
+                return
+            for kept in bodies:
+                self._put(kept, Kept(answers[kept], known_at, expires_at))
+            await asyncio.sleep(0)
+            bodies, began = {}, time.perf_counter()
 
     async def expire(self, now: datetime, domain: str = "") -> int:
         """Answers about a domain, "" for all, are no longer fresh; how many."""
