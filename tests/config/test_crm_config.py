@@ -207,6 +207,12 @@ def test_a_token_may_stand_in_a_file(write: Write, tmp_path: Path) -> None:
             id="in the clear",
         ),
         pytest.param(
+            crm("kind: hubspot, token: a, base_url: ^http://crm.localhost"),
+            "crm.directory.base_url: 'http://crm.localhost': must begin with https:// (http:// is for this "
+            "machine alone: the token would be readable)",
+            id="names below localhost are looked up elsewhere",
+        ),
+        pytest.param(
             crm("kind: hubspot, token: a, base_url: ^https://me:hunter2@api.hubapi.com"),
             "crm.directory.base_url: must not hold a user or password; the token has a key of its own",
             id="password in the address",

@@ -121,6 +121,24 @@ async def test_a_deleted_ticket_goes_into_the_trash(world: World) -> None:
     assert gone == (0,), "after 30 days for good"
 
 
+async def test_another_accounts_token_puts_nothing_into_the_trash(world: World) -> None:
+    """Every id is unknown there. The board is as it was, so none would come back out of the trash by itself."""
+    tickets = [await made(world, f"q{number}") for number in range(12)]
+    right = world.desk
+    world.clock.go(3700)
+
+    world.desk = FakeDesk(world.clock)
+    await watch(world).tick()
+    assert [world.row(ticket, "t.trashed_at") for ticket, _ in tickets] == [(None,)] * 12
+
+    world.desk = right
+    right.delete(tickets[0][1])
+    world.clock.go(3700)
+    await watch(world).tick()
+    trashed = [world.row(ticket, "t.trashed_at") != (None,) for ticket, _ in tickets]
+    assert trashed == [True] + [False] * 11
+
+
 async def test_one_of_all_workers_looks_and_another_goes_on_where_it_was(world: World) -> None:
     _, external_id = await made(world)
     one, other = watch(world, "here:1:a"), watch(world, "here:2:b")

@@ -12,7 +12,7 @@ from typing import Any
 
 from supportrelay.core.crm_ports import DeskQueue, TicketDesk
 from supportrelay.core.desk_sync import moved_at
-from supportrelay.core.errors import CrmRefusal, TransientFailure
+from supportrelay.core.errors import CrmDown, CrmRefusal, TransientFailure
 from supportrelay.core.outside import DeskTicket
 from supportrelay.core.ports import Lease
 from supportrelay.core.ticket import Stage, ticket_label
@@ -30,6 +30,7 @@ _MOST_PAGES = 20
 _CHECK_EVERY = timedelta(minutes=5)
 _CHECK_EACH = timedelta(hours=1)
 _CHECKED_AT_ONCE = 100
+_TOO_MANY_GONE = 10
 _PURGE_EVERY = timedelta(days=1)
 _TRASH_KEPT = timedelta(days=30)
 
@@ -143,10 +144,14 @@ class DeskWatch:
         if not _is_due(notes.get("checked_at"), now, _CHECK_EVERY):
             return notes
         external_ids = await self._queue.desk_to_check(_CHECKED_AT_ONCE, now - _CHECK_EACH, now=now)
-        if external_ids:
-            for external_id in sorted(await self._desk.gone(external_ids)):
-                await self._gone(external_id)
-        return await self._note(notes, checked_at=now.isoformat())
+        gone = await self._desk.gone(external_ids) if external_ids else frozenset()
+        notes = await self._note(notes, checked_at=now.isoformat())
+        if len(gone) >= _TOO_MANY_GONE and gone >= set(external_ids):
+            # Nobody deletes them all; it is another account's token, and from the trash none would come back by itself.
+            raise CrmDown(f"none of {len(gone)} tickets is there: is it the token of another account?")
+        for external_id in sorted(gone):
+            await self._gone(external_id)
+        return notes
 
     async def _purge(self, notes: Mapping[str, Any]) -> None:
         now = self._office.now()
