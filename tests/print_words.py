@@ -27,6 +27,7 @@ FAMILIES = [
     ("message_state", "States of messages", "`state` in `queue list` and trace."),
     ("delivery_kind", "Kinds of copies", "`copies[].kind`, `deliveries[].kind`."),
     ("delivery_state", "States of copies", "`deliveries[].state`."),
+    ("form", "Forms of copies", "`deliveries[].form`: what of the mail a copy holds."),
     ("phase", "Phases", "How far an attempt came."),
     ("cause", "Causes", "Why an attempt, or a change, came out as it did."),
     ("event", "Changes", "The record: `changes[].what` of trace, the history of a ticket."),

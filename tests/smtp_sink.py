@@ -17,7 +17,8 @@ From synchronous tests (own thread, own loop), the same behaviours, settable whi
 Phases are ``connect banner ehlo tls auth mail rcpt data dot``. Rules are asked in the order in which they were made;
 the first that fits and is not used up decides. Without a rule everything is accepted.
 
-* ``refuse(phase, reply, recipient=, times=)`` answers ``reply`` instead. At ``rcpt`` ``recipient`` is the address asked
+* ``refuse(phase, reply, recipient=, times=, when=)`` answers ``reply`` instead; at ``dot`` only for content of which
+  ``when(octets)`` is true. At ``rcpt`` ``recipient`` is the address asked
   for; at ``data`` and ``dot`` any recipient of the transaction. A reply of 421 closes the connection after it.
 * ``drop(phase, ...)`` aborts the connection instead of answering; at ``dot`` after the whole message came, which is
   then in ``unanswered``.
@@ -43,7 +44,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar, cast
 
@@ -86,9 +87,11 @@ class _Rule:
     is_drop: bool = False
     recipient: str = ""
     times: int | None = None
+    when: Callable[[bytes], bool] | None = None
 
-    def fits(self, phase: str, recipients: Sequence[str]) -> bool:
-        return self.phase == phase and self.times != 0 and (not self.recipient or self.recipient in recipients)
+    def fits(self, phase: str, recipients: Sequence[str], octets: bytes) -> bool:
+        is_asked = self.phase == phase and self.times != 0 and (not self.recipient or self.recipient in recipients)
+        return is_asked and (self.when is None or self.when(octets))
 
 
 @dataclass
@@ -105,10 +108,10 @@ class _Settings:
     accounts: dict[str, str] = field(default_factory=dict)
     rules: list[_Rule] = field(default_factory=list)
 
-    def decide(self, phase: str, recipients: Sequence[str]) -> _Rule | None:
+    def decide(self, phase: str, recipients: Sequence[str], octets: bytes = b"") -> _Rule | None:
         """The first rule that fits; counts its use."""
         for rule in self.rules:
-            if rule.fits(phase, recipients):
+            if rule.fits(phase, recipients, octets):
                 if rule.times is not None:
                     rule.times -= 1
                 return rule
@@ -171,9 +174,17 @@ class SmtpSink:
         """How many connections are open now."""
         return len(self.protocols)
 
-    def refuse(self, phase: str, reply: str, *, recipient: str = "", times: int | None = None) -> None:
-        """Answer ``reply`` at that phase, ``times`` times (None: always)."""
-        self.settings.rules.append(_Rule(phase, reply=reply, recipient=recipient, times=times))
+    def refuse(
+        self,
+        phase: str,
+        reply: str,
+        *,
+        recipient: str = "",
+        times: int | None = None,
+        when: Callable[[bytes], bool] | None = None,
+    ) -> None:
+        """Answer ``reply`` at that phase, ``times`` times (None: always), to content that ``when`` is true of."""
+        self.settings.rules.append(_Rule(phase, reply=reply, recipient=recipient, times=times, when=when))
 
     def drop(self, phase: str, *, recipient: str = "", times: int | None = None) -> None:
         """Abort the connection at that phase instead of answering."""
@@ -312,8 +323,8 @@ class _Connection(asyncio.Protocol):
         self._tell(reply)
         return reply
 
-    async def _decide(self, phase: str, usual: str, recipients: Sequence[str]) -> str:
-        rule = self.sink.settings.decide(phase, recipients)
+    async def _decide(self, phase: str, usual: str, recipients: Sequence[str], octets: bytes = b"") -> str:
+        rule = self.sink.settings.decide(phase, recipients, octets)
         reply = usual
         if rule is not None:
             if rule.delay_s:
@@ -437,7 +448,7 @@ class _Connection(asyncio.Protocol):
             return True
         octets = await self._content()
         try:
-            reply = await self._decide("dot", "250 2.0.0 kept", self.recipients)
+            reply = await self._decide("dot", "250 2.0.0 kept", self.recipients, octets)
         except BaseException:
             await self.sink.keep(self._received(octets, ""), accepted=False)
             raise

@@ -60,6 +60,7 @@ WEATHER = (OutcomeKind.DEFERRED, Cause.WEATHER)
 OURS = (OutcomeKind.DEFERRED, Cause.OURS)
 RECIPIENT = (OutcomeKind.FAILED, Cause.RECIPIENT)
 CONTENT = (OutcomeKind.FAILED, Cause.CONTENT)
+SIZE = (OutcomeKind.FAILED, Cause.SIZE)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,18 @@ CONTENT = (OutcomeKind.FAILED, Cause.CONTENT)
         pytest.param(Phase.RCPT, 450, "4.2.0", "greylisted", WEATHER, id="greylisting"),
         pytest.param(Phase.DATA, 554, "", "no", CONTENT, id="refused before the content"),
         pytest.param(Phase.DOT, 554, "5.7.1", "spam", CONTENT, id="spam"),
-        pytest.param(Phase.DOT, 552, "5.3.4", "too big", CONTENT, id="too big"),
+        pytest.param(Phase.DOT, 552, "5.3.4", "too big", SIZE, id="too big"),
+        pytest.param(Phase.DOT, 550, "5.2.3", "RESOLVER.RST.RecipSizeLimit", SIZE, id="too big for that mailbox"),
+        pytest.param(Phase.RCPT, 552, "5.3.4", "no", SIZE, id="too big, said at RCPT"),
+        pytest.param(Phase.DOT, 552, "", "Message size exceeds fixed limit", SIZE, id="552 about the size"),
+        pytest.param(Phase.DOT, 552, "", "Requested mail action aborted", SIZE, id="552 without a reason"),
+        pytest.param(Phase.DOT, 552, "", "exceeded storage allocation", RECIPIENT, id="552 as RFC 5321 has it"),
+        pytest.param(Phase.DOT, 554, "5.7.1", "message too large", SIZE, id="size under a policy's code"),
+        pytest.param(Phase.DOT, 552, "5.7.0", "content is blocked", CONTENT, id="552 as Gmail has it"),
+        pytest.param(Phase.DOT, 550, "5.6.0", "bad structure", CONTENT, id="form"),
+        pytest.param(Phase.DOT, 554, "", "virus found", CONTENT, id="virus"),
+        pytest.param(Phase.DOT, 550, "5.1.1", "no such user", RECIPIENT, id="unknown recipient, told late"),
+        pytest.param(Phase.DOT, 552, "5.2.2", "over quota", RECIPIENT, id="full mailbox, told late"),
         pytest.param(Phase.DOT, 451, "4.3.0", "later", WEATHER, id="later"),
         pytest.param(Phase.DOT, 0, "", "connection lost", WEATHER, id="no reply"),
         pytest.param(Phase.DOT, -1, "", "garbage", WEATHER, id="garbage"),
@@ -85,7 +97,7 @@ CONTENT = (OutcomeKind.FAILED, Cause.CONTENT)
         pytest.param(Phase.AUTH, 535, "5.7.8", "bad", OURS, id="login"),
         pytest.param(Phase.AUTH, 454, "4.7.0", "later", WEATHER, id="login later"),
         pytest.param(Phase.MAIL, 550, "5.7.1", "sender", OURS, id="sender refused"),
-        pytest.param(Phase.MAIL, 552, "", "too big", CONTENT, id="declared size refused"),
+        pytest.param(Phase.MAIL, 552, "", "too big", SIZE, id="declared size refused"),
         pytest.param(Phase.MAIL, 530, "5.7.0", "auth first", OURS, id="login wanted"),
         pytest.param(Phase.RCPT, 530, "5.7.0", "auth first", OURS, id="login wanted at RCPT"),
         pytest.param(Phase.RCPT, 503, "5.5.1", "MAIL first", WEATHER, id="bad sequence"),

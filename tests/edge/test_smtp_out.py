@@ -374,7 +374,7 @@ async def test_a_mail_larger_than_the_server_takes_is_not_uploaded(sink: SmtpSin
 
     outcome = await send_once(sink, octets=MAIL * 40)
 
-    assert (outcome.kind, outcome.status, outcome.cause) == (OutcomeKind.FAILED, "5.3.4", Cause.CONTENT)
+    assert (outcome.kind, outcome.status, outcome.cause) == (OutcomeKind.FAILED, "5.3.4", Cause.SIZE)
     assert not [line for _, line in sink.commands if line.startswith("MAIL")]
 
 

@@ -12,7 +12,7 @@ from supportrelay.core.directory import DirectoryAnswer
 from supportrelay.core.errors import CrmDown
 from supportrelay.core.mailbox import Mailbox
 from supportrelay.flow.assess import CrmSilentError
-from supportrelay.flow.compose import Original, compose
+from supportrelay.flow.compose import CopyOrder, Original, compose
 from supportrelay.flow.examples import _office
 from supportrelay.flow.journey import _ask_again_at
 
@@ -77,6 +77,6 @@ async def test_the_banner_says_from_when_the_owners_are(tmp_path: Path) -> None:
     facts, plan = assigned.assessment.facts, assigned.decision.copy
     original = Original("q", assigned.assessment.envelope, octets, facts, NOW, plan, 1)
 
-    copy = compose(_office(book, NOW), book, original, DeliveryKind.OWNER, "")
+    copy = compose(_office(book, NOW), book, original, CopyOrder(DeliveryKind.OWNER))
 
     assert b"SR-1 (O; as of 2026-03-02 00:00 UTC)" in copy.octets

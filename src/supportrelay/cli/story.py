@@ -7,7 +7,14 @@ from supportrelay.i18n import Catalogue, local_time
 
 __all__ = ["tell_attempts", "tell_changes", "tell_reasons", "tell_summary"]
 
-_ATTEMPTED = ("delivery.delivered", "delivery.deferred", "delivery.failed", "delivery.held", "delivery.lost")
+_ATTEMPTED = (
+    "delivery.delivered",
+    "delivery.deferred",
+    "delivery.reshaped",
+    "delivery.failed",
+    "delivery.held",
+    "delivery.lost",
+)
 
 
 def _author(decision: Mapping[str, Any]) -> str:
@@ -130,6 +137,7 @@ def _values(change: Mapping[str, Any], words: Catalogue) -> dict[str, Any]:
         values["recipients"] = ", ".join(map(str, values["recipients"])) or words.text("story.nobody_word")
     if "direction" in why:
         values["direction"] = words.text(f"direction.{why['direction']}")
+    values["form"] = words.text(f"form.{why['form']}") if "form" in why else ""
     values["due_at"] = local_time(why.get("due_at"))
     values["ticket"] = change.get("ticket") or change.get("ticket_id") or ""
     values["reply"] = _reply(why, words)

@@ -59,6 +59,7 @@ class CopyContext:
         received: A whole Received field with its line ends (`rewrite.received_line`).
         trail: Value of X-Supportrelay-Trail (`token.trail`).
         new_message_id: With brackets; "" keeps the original's.
+        earlier_ids: Ids that earlier copies of ours went out with; References name them after the original's.
         is_smtputf8: It goes out as SMTPUTF8, so that its header may hold UTF-8.
         unproven_word: Stands for the author's name when nobody could tell who wrote: 未確認.
     """
@@ -69,6 +70,7 @@ class CopyContext:
     received: bytes = b""
     trail: str = ""
     new_message_id: str = ""
+    earlier_ids: tuple[str, ...] = ()
     unproven_word: str = "unverified"
     is_smtputf8: bool = False
 
@@ -266,20 +268,21 @@ class _Writer:
         field, new = self._seen.get("message-id"), self._context.new_message_id
         if field is None:
             self._notes.append("message_id.missing")
-            return
         if not new:
             return
-        old = re.search(r"<[^<>\s]{1,990}>", raw_value(field))
+        old = re.search(r"<[^<>\s]{1,990}>", raw_value(field)) if field else None
+        former = [*([old[0]] if old else ()), *self._context.earlier_ids]
         references = self._seen.get("references")
-        if old and references:
-            self._append(references, old[0])
-        elif old:
+        if former and references:
+            self._append(references, "\r\n ".join(former))
+        elif former:
             # RFC 5322 §3.6.4: an answer without References names its parent first.
             parent = self._seen.get("in-reply-to")
             named = re.findall(r"<[^<>\s]{1,990}>", raw_value(parent))[:1] if parent else []
-            self._insert(field.start, fold_field("References", " ".join([*named, old[0]])))
-        self._insert(field.start, plain_field("Message-ID", new))
-        self._rename(field)
+            self._insert(field.start if field else 0, fold_field("References", " ".join([*named, *former])))
+        if field is not None:
+            self._insert(field.start, plain_field("Message-ID", new))
+            self._rename(field)
 
     def _append(self, field: HeaderField, text: str, separator: bytes = b"") -> None:
         """Add to the end of a field, on a line of its own."""

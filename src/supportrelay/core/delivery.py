@@ -5,7 +5,16 @@ from enum import StrEnum
 
 from supportrelay.core.value import value_class
 
-__all__ = ["Cause", "DeliveryKind", "DeliveryState", "MessageState", "Outcome", "OutcomeKind", "Phase"]
+__all__ = [
+    "Cause",
+    "DeliveryForm",
+    "DeliveryKind",
+    "DeliveryState",
+    "MessageState",
+    "Outcome",
+    "OutcomeKind",
+    "Phase",
+]
 
 
 class MessageState(StrEnum):
@@ -40,7 +49,23 @@ class DeliveryKind(StrEnum):
     OWNER = "owner"  # a single person: banner, own copy
     LIST = "list"  # Allmember, a team, a group: banner, automatic marks renamed
     ADMIN = "admin"  # to the administrators: rewritten like OWNER
-    AS_IS = "as_is"  # original octets: submission's other recipients, postmaster, a CRM's case address
+    AS_IS = "as_is"  # original octets: postmaster, a CRM's case address
+    SUBMITTED = "submitted"  # submission's other recipients: as it came, without our banner in what it quotes
+    NOTE = "note"  # ours to the writer of the mail: what is wrong with it; nobody's copy
+
+    @property
+    def is_passed_on(self) -> bool:
+        """Its author's mail, not ours to read: one form, no failover."""
+        return self in {DeliveryKind.AS_IS, DeliveryKind.SUBMITTED}
+
+
+class DeliveryForm(StrEnum):
+    """How much of the mail a copy holds; each refusal for size, content or form asks for the next (`core.ladder`)."""
+
+    FULL = "full"  # as planned
+    LIGHT = "light"  # attachments left out and named in the text
+    ATTACHED = "attached"  # a clean header, the original attached whole
+    NOTICE = "notice"  # who, subject, why, a link
 
 
 class Phase(StrEnum):
@@ -70,7 +95,8 @@ class Cause(StrEnum):
 
     NONE = "none"
     RECIPIENT = "recipient"  # this address cannot be reached
-    CONTENT = "content"  # size, form or content of the message
+    CONTENT = "content"  # form or content of the message
+    SIZE = "size"  # the message is too large for this server or mailbox
     OURS = "ours"  # login, sender rights, TLS, configuration: deferred with an alarm, never failed
     WEATHER = "weather"  # network, 4xx, anything unknown
 

@@ -9,11 +9,12 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from supportrelay.core.decision import Proof
-from supportrelay.core.delivery import DeliveryKind, DeliveryState, MessageState, Outcome
+from supportrelay.core.delivery import DeliveryForm, DeliveryKind, DeliveryState, MessageState, Outcome
 from supportrelay.core.directory import Deal, DirectoryAnswer
 from supportrelay.core.envelope import Envelope
 from supportrelay.core.facts import Facts
 from supportrelay.core.mailbox import Mailbox
+from supportrelay.core.next_hop import NextHop
 from supportrelay.core.ticket import Hit, Stage
 from supportrelay.core.value import value_class
 
@@ -32,6 +33,7 @@ __all__ = [
     "KnownId",
     "Lease",
     "NewDelivery",
+    "OtherForm",
     "OwnerDirectory",
     "Reported",
     "SenderProver",
@@ -105,10 +107,10 @@ class WhereFrom:
         address: Name of the support address, for the subject and customer steps.
         message_id: The mail's own; an answer that was faster than the mail it answers named it already (an anchor).
         accepted_at: Mails accepted before it that are not decided yet and that it names come first; None asks for none.
-    """
-
         again_subject: Normalised subject of a mail that may have been sent twice, "" asks for none.
         again_since: Only mails accepted after this instant.
+    """
+
     duplicate_key: str = ""
     in_reply_to: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
@@ -121,10 +123,10 @@ class WhereFrom:
     address: str = ""
     message_id: str = ""
     accepted_at: datetime | None = None
-
-
     again_subject: str = ""
     again_since: datetime | None = None
+
+
 @value_class
 class Gathered:
     """What the store knows about a mail.
@@ -136,18 +138,18 @@ class Gathered:
         hits: In the order of `HitBy`; ids of In-Reply-To before References; open tickets first within a step.
         fingerprint: Changes when any of this would change.
         undecided: queue_id of a mail that it names, accepted before and not decided yet; "" without.
+        duplicate_unproven: That first arrival was a colleague's mail whose sender nobody could prove then.
     """
 
-        duplicate_unproven: That first arrival was a colleague's mail whose sender nobody could prove then.
     duplicate_of: str = ""
     duplicate_ticket: int | None = None
     duplicate_has: frozenset[str] = frozenset()
     hits: tuple[Hit, ...] = ()
     fingerprint: str = ""
     undecided: str = ""
-
-
     duplicate_unproven: bool = False
+
+
 @value_class
 class TicketOpening:
     """A ticket to make."""
@@ -245,10 +247,10 @@ class Settlement:
         participants: Addresses in comparing form that take part from now on.
         has_cc_support: Inbound mail with support in Cc.
         first_arrival: For a duplicate: queue_id of the first one.
-        accepted_at: When the mail was accepted; the order in which mail moves a ticket.
-        desk: Work for the outside desk, None when tickets live here or the mail has none.
         takes_over: queue_id of an earlier arrival that becomes a duplicate of this one; its ticket, when no other mail
             is on it, goes into this one's.
+        accepted_at: When the mail was accepted; the order in which mail moves a ticket.
+        desk: Work for the outside desk, None when tickets live here or the mail has none.
     """
 
     queue_id: str
@@ -273,9 +275,9 @@ class Settlement:
     participants: tuple[str, ...] = ()
     has_cc_support: bool = False
     first_arrival: str = ""
+    takes_over: str = ""
     deliveries: tuple[NewDelivery, ...] = ()
     changes: tuple[Change, ...] = ()
-    takes_over: str = ""
     accepted_at: datetime | None = None
     desk: DeskOrder | None = None
 
@@ -323,6 +325,7 @@ class ClaimedDelivery:
     Attributes:
         attempt: Number of this attempt, from 1.
         ticket_id: Of its message.
+        form: What of the mail it holds, and ``form_why``: the refusal that led to it (`core.ladder.why_of`).
     """
 
     delivery_id: int
@@ -335,6 +338,22 @@ class ClaimedDelivery:
     copy_plan: Mapping[str, Any] | None
     ticket_id: int | None
     new_message_id: str = ""
+    form: DeliveryForm = DeliveryForm.FULL
+    form_why: str = ""
+
+
+@value_class
+class OtherForm:
+    """What a delivery is sent as from now on.
+
+    Attributes:
+        why: The refusal that led to it (`core.ladder.why_of`).
+        new_message_id: Of its own; remembered, so that answers to it find the ticket.
+    """
+
+    form: DeliveryForm
+    why: str
+    new_message_id: str
 
 
 @value_class
@@ -344,6 +363,7 @@ class Attempted:
     Attributes:
         due_at: When DEFERRED is due again; None otherwise.
         state: The delivery's state now.
+        other_form: It was refused as it is and goes out in this form next, at ``due_at``.
     """
 
     delivery_id: int
@@ -353,6 +373,7 @@ class Attempted:
     state: DeliveryState
     now: datetime
     due_at: datetime | None = None
+    other_form: OtherForm | None = None
 
 
 @value_class
@@ -362,10 +383,12 @@ class Reported:
     Attributes:
         message_state: State of the message now.
         nobody_got_it: Every delivery is in an end state, none delivered, and no failover was made yet.
+        goes_on: The delivery is due again this moment.
     """
 
     message_state: MessageState
     nobody_got_it: bool
+    goes_on: bool = False
 
 
 @value_class
@@ -383,7 +406,6 @@ class WaitingMessage:
 @value_class
 class DeliveryView:
     """A delivery by its id, for reports that name it."""
-        goes_on: The delivery is due again this moment.
 
     delivery_id: int
     queue_id: str
@@ -477,6 +499,10 @@ class Store(Protocol):
         """All copies of a message, in the order in which they were made."""
         ...
 
+    async def mails_outside(self, ticket_id: int, limit: int) -> list[str]:
+        """queue_ids of the newest mails of a ticket from a customer, or from staff to people outside; newest first."""
+        ...
+
     async def fail_delivery(self, delivery_id: int, outcome: Outcome, now: datetime) -> Reported:
         """A report said that a delivered copy did not arrive."""
         ...
@@ -543,10 +569,13 @@ class Courier(Protocol):
         *,
         is_smtputf8: bool,
         before_data: Callable[[], Awaitable[bool]] | None = None,
+        fit: Callable[[NextHop], Awaitable[bytes]] | None = None,
     ) -> Outcome:
         """Send these octets to one recipient; never raises, unknown errors are deferred.
 
-        ``before_data`` is the fencing check: asked right before DATA, False gives up and defers.
+        ``before_data`` is the fencing check: asked right before DATA, False gives up and defers. ``fit`` gives other
+        octets of the same copy: asked when the server that is spoken to does not take these (`NextHop.takes`), which is
+        known only then; without it they are sent as they are.
         """
         ...
 

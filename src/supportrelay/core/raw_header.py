@@ -11,7 +11,7 @@ from supportrelay.core.encoded_word import decode_words, encode_words, one_line
 from supportrelay.core.headers import HeaderField, fold_field, raw_value, split_headers
 from supportrelay.core.splice import Edit, splice
 
-__all__ = ["charset_hint", "make_header_ascii"]
+__all__ = ["ascii_field", "charset_hint", "make_header_ascii"]
 
 _CHARSET = re.compile(rb"charset\s{0,5}=\s{0,5}[\"']?([A-Za-z0-9_.:-]{2,40})", re.IGNORECASE)
 _LOOK = 64 * 1024
@@ -32,28 +32,30 @@ def charset_hint(octets: bytes) -> str | None:
     return found[1].decode("ascii").lower() if found else None
 
 
-def make_header_ascii(octets: bytes) -> tuple[bytes, tuple[str, ...]]:
+def make_header_ascii(octets: bytes, *, is_whole: bool = False) -> tuple[bytes, tuple[str, ...]]:
     """Return the mail with a header in ASCII, and a note for each field; the same object when it is.
 
-    Content-* fields stay: they may be under a signature, and readers know raw file names.
+    Content-* fields stay: they may be under a signature, and readers know raw file names. So do those that a copy to
+    an owner does not have; ``is_whole`` is for mail that is sent on as it came.
     """
     end = octets.find(b"\r\n\r\n")
     if octets.isascii() if end < 0 else octets[:end].isascii():  # nearly all mail
         return octets, ()
     header = split_headers(octets)
     hint = charset_hint(octets)
-    foreign = [f for f in header.fields if not f.raw.isascii() and not _is_left(f.name)]
+    foreign = [f for f in header.fields if not f.raw.isascii() and not _is_left(f.name, is_whole=is_whole)]
     if not foreign:
         return octets, ()
-    edits = [Edit(f.start, f.start + len(f.raw), _in_ascii(f, hint)) for f in foreign]
+    edits = [Edit(f.start, f.start + len(f.raw), ascii_field(f, hint)) for f in foreign]
     return splice(octets, edits), tuple(f"header.encoded:{f.name or '-'}" for f in foreign)
 
 
-def _is_left(name: str) -> bool:
-    return name.startswith("content-") or name in _GONE
+def _is_left(name: str, *, is_whole: bool) -> bool:
+    return name.startswith("content-") or (name in _GONE and not is_whole)
 
 
-def _in_ascii(field: HeaderField, hint: str | None) -> bytes:
+def ascii_field(field: HeaderField, hint: str | None) -> bytes:
+    """A field with raw octets, in ASCII; not for Content-*, whose parameters take no encoded words."""
     value = _WORDS.sub(_without_raw_words, raw_value(field, hint))
     if not field.name:
         return fold_field("X-Original-Line", value)

@@ -5,6 +5,7 @@ content; a refusal of *us* (login, sender rights, its greeting) is deferred with
 fare better (DESIGN 5).
 """
 
+import re
 from datetime import datetime, timedelta
 from itertools import accumulate, chain, repeat, takewhile
 
@@ -90,12 +91,37 @@ def classify_reply(phase: Phase, code: int, status: str, text: str) -> tuple[Out
         return OutcomeKind.DEFERRED, Cause.WEATHER
     if phase is Phase.MAIL:
         return _refused_at_mail(code, status)
-    cause = Cause.RECIPIENT if phase is Phase.RCPT else Cause.CONTENT
-    return OutcomeKind.FAILED, cause
+    return OutcomeKind.FAILED, _refused_later(phase, code, status, text)
 
 
 def _refused_at_mail(code: int, status: str) -> tuple[OutcomeKind, Cause]:
     # MAIL carries SIZE= and SMTPUTF8: these two refusals are about the message, not about us (RFC 1870, RFC 6531).
-    if code == 552 or status in {"5.3.4", "5.2.3", "5.6.7"}:  # noqa: PLR2004
+    if code == _TOO_MUCH or status in _SIZE_STATUSES:
+        return OutcomeKind.FAILED, Cause.SIZE
+    if status == "5.6.7":
         return OutcomeKind.FAILED, Cause.CONTENT
     return OutcomeKind.DEFERRED, Cause.OURS
+
+
+_TOO_MUCH = 552  # RFC 1870 §6.1: too large; RFC 5321 §4.2.2: no room; many: content that is not wanted
+_SIZE_STATUSES = frozenset({"5.3.4", "5.2.3"})  # RFC 3463 §3.4, §3.3
+# Servers that look up the mailbox only when they have the content (LMTP behind them, Exchange): RFC 3463 §3.2, §3.3.
+_OF_THE_MAILBOX = re.compile(r"5\.(?:1\.\d+|2\.[124])")
+_SAYS_SIZE = re.compile(
+    r"too (?:large|big)|message too long|(?:message|mail|data|content|maximum) size|size (?:limit|exceed)",
+    re.IGNORECASE,
+)
+_SAYS_FULL = re.compile(r"quota|mailbox (?:is )?full|over ?limit|storage|disk space", re.IGNORECASE)
+
+
+def _refused_later(phase: Phase, code: int, status: str, text: str) -> Cause:
+    """Whose fault a refusal at RCPT, DATA or the dot is: the size, the mailbox, or what is in the mail."""
+    if status in _SIZE_STATUSES:
+        return Cause.SIZE
+    if phase is Phase.RCPT or _OF_THE_MAILBOX.fullmatch(status):
+        return Cause.RECIPIENT
+    if _SAYS_SIZE.search(text):
+        return Cause.SIZE
+    if code == _TOO_MUCH and not status:
+        return Cause.RECIPIENT if _SAYS_FULL.search(text) else Cause.SIZE
+    return Cause.CONTENT

@@ -15,27 +15,50 @@ Notes, for the trace (``code`` or ``code:detail``)::
     banner.none:WHY          signed or encrypted mail stays untouched, as configured
     unparsed:WHY             the mail is attached whole as original.eml
     minimal_header           of its header only the fields that people need were kept
+    hop.seven_bit            parts were re-encoded, or labelled anew: the next hop does not offer 8BITMIME
+    hop.attached:WHY         the mail is attached whole in base64: the next hop takes less than it holds, and it may not
+                             be re-encoded: signed, encrypted, words between the parts ...
+    form.light               attachments were left out and named in the text: it was refused for its size
+    form.attached            a clean header, the mail attached whole: it was refused for its content or its form
+    form.notice              who, subject, why and a link: everything else was refused
+    form.not_light:WHY       the attachments cannot be left out of it; a notice is sent at once
 """
 
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 
 from supportrelay.core.banner import Banner, plan_body, shorten_lines
 from supportrelay.core.copy_headers import CopyContext, copy_header, plain_field
 from supportrelay.core.decision import CopyPlan
-from supportrelay.core.delivery import DeliveryKind
+from supportrelay.core.delivery import DeliveryForm, DeliveryKind
 from supportrelay.core.envelope import Envelope
 from supportrelay.core.headers import HeaderBlock, HeaderField, split_headers
+from supportrelay.core.left_out import leave_out
 from supportrelay.core.mime import MAX_HEADER_OCTETS, MimeError, read_parts
+from supportrelay.core.next_hop import NextHop
 from supportrelay.core.part_edit import CannotEdit
 from supportrelay.core.raw_header import make_header_ascii
+from supportrelay.core.second_copy import SecondCopy, named, notice_body, with_lines
 from supportrelay.core.settings import SupportAddress
+from supportrelay.core.seven_bit import narrow
 from supportrelay.core.splice import Edit, first_long_line, normalise_line_ends, splice
 from supportrelay.core.value import value_class
 from supportrelay.core.wrap import attach_original
 
-__all__ = ["Copy", "CopyContext", "as_is_copy", "compose_copy", "received_line"]
+__all__ = [
+    "Copy",
+    "CopyContext",
+    "as_is_attached",
+    "as_is_copy",
+    "attached_copy",
+    "compose_copy",
+    "compose_second_copy",
+    "fit_copy",
+    "received_line",
+]
 
 
 @value_class
@@ -91,6 +114,78 @@ def compose_copy(
     return Copy(copy.octets, (*notes, *copy.notes))
 
 
+def compose_second_copy(
+    octets: bytes,
+    *,
+    plan: CopyPlan,
+    address: SupportAddress,
+    kind: DeliveryKind,
+    context: CopyContext,
+    banner: Banner | None,
+    second: SecondCopy,
+) -> Copy:
+    """Return another form of a copy that was refused (`core.ladder`); arguments as for `compose_copy`; never raises.
+
+    LIGHT may hold octets over 127 like any copy (`fit_copy`); the other forms are ASCII.
+    """
+    writer = _safe_writer(octets, plan, address, kind, context, banner, second)
+    try:
+        if second.form == DeliveryForm.LIGHT:
+            return writer.light()
+        return writer.clean() if second.form == DeliveryForm.ATTACHED else writer.notice()
+    except Exception as exc:  # noqa: BLE001  a mail that finds a bug of ours must still arrive
+        copy = writer.minimal()
+        return Copy(copy.octets, (f"unparsed:{type(exc).__name__}", *copy.notes))
+
+
+def attached_copy(
+    octets: bytes,
+    *,
+    plan: CopyPlan,
+    address: SupportAddress,
+    kind: DeliveryKind,
+    context: CopyContext,
+    banner: Banner | None,
+) -> Copy:
+    """Return a copy in ASCII: its own header, the mail attached whole; as `compose_copy` otherwise, never raises."""
+    writer = _safe_writer(octets, plan, address, kind, context, banner, None)
+    try:
+        copy = writer.attached(as_message=False)
+    except Exception:  # noqa: BLE001  as above
+        copy = writer.minimal(as_message=False)
+    return copy if first_long_line(copy.octets) < 0 else writer.minimal(as_message=False)
+
+
+def fit_copy(copy: Copy, hop: NextHop, instead: Callable[[], Copy]) -> Copy:
+    """Return the copy as a next hop takes it that does not take it as it is (`NextHop.takes`); never raises.
+
+    Args:
+        instead: Writes one in ASCII, for a mail that may not be re-encoded.
+    """
+    try:
+        octets, notes = narrow(copy.octets, bodies=not hop.eight_bit)
+    except Exception as exc:  # noqa: BLE001  as above
+        why = str(exc) if isinstance(exc, MimeError | CannotEdit) else type(exc).__name__
+        written = instead()
+        return Copy(written.octets, (*written.notes, f"hop.attached:{why}"))
+    return Copy(octets, (*copy.notes, *notes))
+
+
+def _safe_writer(
+    octets: bytes,
+    plan: CopyPlan,
+    address: SupportAddress,
+    kind: DeliveryKind,
+    context: CopyContext,
+    banner: Banner | None,
+    second: SecondCopy | None,
+) -> "_Composer":
+    """A writer whose header is ASCII whatever the mail came as."""
+    normal, _ = make_header_ascii(normalise_line_ends(octets))
+    wanted = None if plan.banner == "none" else banner
+    return _Composer(octets, normal, plan, address, kind, context, wanted, second)
+
+
 @value_class
 class _Composer:
     """The ways to write one copy, best first."""
@@ -102,6 +197,7 @@ class _Composer:
     kind: DeliveryKind
     context: CopyContext
     banner: Banner | None
+    second: SecondCopy | None = None
 
     def edited(self) -> Copy:
         """Banner and header put into the mail."""
@@ -116,23 +212,52 @@ class _Composer:
         )
         return Copy(splice(octets, [*edits, *body.edits]), (*notes, *header_notes, *body.notes))
 
-    def attached(self) -> Copy:
+    def attached(self, *, as_message: bool = True) -> Copy:
         """The mail attached whole, under its own header."""
         header = split_headers(self.normal)
         if header.end > MAX_HEADER_OCTETS:
             raise MimeError("header is too long")
         edits, notes = self._header_edits(header)
-        body = attach_original(self.normal, header, self.banner, received=self.received)
+        body = attach_original(self.normal, header, self.banner, received=self.received, as_message=as_message)
         return Copy(splice(self.normal, [*edits, *body]), tuple(notes))
 
-    def minimal(self) -> Copy:
+    def minimal(self, *, as_message: bool = True) -> Copy:
         """The mail attached whole under a clean header with the little that people need."""
         kept = b"".join(_readable_fields(split_headers(self.normal)))
         octets = kept + b"\r\n"
         header = split_headers(octets)
         edits, notes = self._header_edits(header)
-        body = attach_original(octets, header, self.banner, received=self.received)
+        body = attach_original(octets, header, self.banner, received=self.received, as_message=as_message)
         return Copy(splice(octets, [*edits, *body]), (*notes, "minimal_header"))
+
+    # -- other forms, for what was refused
+
+    def light(self) -> Copy:
+        """Without attachments; a notice when they cannot be left out, or are hardly what makes it large."""
+        try:
+            lighter, left = leave_out(self.normal, share=_LIGHT_ENOUGH)
+            banner = with_lines(self.banner, [*self._said(DeliveryForm.LIGHT), *named(left)])
+            copy = replace(self, normal=lighter, banner=banner).edited()
+        except (MimeError, CannotEdit, ValueError) as exc:
+            copy = self.notice()
+            return Copy(copy.octets, (*copy.notes, f"form.not_light:{exc}"))
+        return Copy(copy.octets, (*copy.notes, "form.light"))
+
+    def clean(self) -> Copy:
+        """A clean header, the original attached, nothing in it that a server could take for a mail."""
+        banner = with_lines(self.banner, self._said(DeliveryForm.ATTACHED))
+        copy = replace(self, banner=banner).minimal(as_message=False)
+        return Copy(copy.octets, (*copy.notes, "form.attached"))
+
+    def notice(self) -> Copy:
+        """Who, subject, why and a link."""
+        banner = with_lines(self.banner, self._said(DeliveryForm.NOTICE))
+        octets = b"".join(_readable_fields(split_headers(self.normal))) + notice_body(banner)
+        edits, notes = self._header_edits(split_headers(octets))
+        return Copy(splice(octets, edits), (*notes, "form.notice"))
+
+    def _said(self, form: DeliveryForm) -> tuple[str, ...]:
+        return self.second.texts.get(form, ()) if self.second else ()
 
     def _header_edits(self, header: HeaderBlock) -> tuple[list[Edit], list[str]]:
         return copy_header(header, plan=self.plan, address=self.address, kind=self.kind, context=self.context)
@@ -140,6 +265,7 @@ class _Composer:
 
 _NEEDED = ("from", "reply-to", "to", "cc", "subject", "date", "message-id", "in-reply-to", "references")
 _MAX_NEEDED_OCTETS = 16 * 1024
+_LIGHT_ENOUGH = 0.9  # of the mail's octets; with more left nothing is won
 
 
 def _readable_fields(header: HeaderBlock) -> list[bytes]:
@@ -160,6 +286,15 @@ def as_is_copy(octets: bytes, *, context: CopyContext) -> Copy:
     blind = [f for f in split_headers(normal).fields if f.name in {"bcc", "resent-bcc"}]
     edits = [Edit(0, 0, b"".join(top)), *(Edit(f.start, f.start + len(f.raw), b"") for f in blind)]
     return Copy(splice(normal, edits), () if normal is octets else ("line_ends.normalised",))
+
+
+def as_is_attached(octets: bytes, *, context: CopyContext) -> Copy:
+    """Return a mail to be sent as it came, in ASCII: its own header, the mail attached whole; never raises."""
+    normal, notes = make_header_ascii(normalise_line_ends(octets), is_whole=True)
+    header = split_headers(normal)
+    body = attach_original(normal, header, None, received=octets, as_message=False)
+    copy = as_is_copy(splice(normal, body), context=context)
+    return Copy(copy.octets, (*notes, *copy.notes))
 
 
 # --- Received ---------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from supportrelay.core.headers import HeaderBlock, split_headers
 from supportrelay.core.splice import Edit, first_long_line, splice
 from supportrelay.core.transfer import base64_lines, best_encoding, quoted_printable
 
-__all__ = ["attach_original", "wrap_entity"]
+__all__ = ["attach_original", "text_body", "wrap_entity"]
 
 _MIME_VERSION = b"MIME-Version: 1.0\r\n"
 _BCC = frozenset({"bcc", "resent-bcc"})
@@ -32,16 +32,20 @@ def wrap_entity(octets: bytes, header: HeaderBlock, banner: Banner) -> list[Edit
     ]
 
 
-def attach_original(octets: bytes, header: HeaderBlock, banner: Banner | None, *, received: bytes) -> list[Edit]:
+def attach_original(
+    octets: bytes, header: HeaderBlock, banner: Banner | None, *, received: bytes, as_message: bool = True
+) -> list[Edit]:
     """Edits that replace the body by the banner and the mail as received, attached as ``original.eml``.
 
     Args:
         octets: The normalised octets that are edited, with their header.
         received: The octets as they came. Attached as message/rfc822 where that is legal, else in base64.
+        as_message: False takes base64 in any case: nothing but ASCII goes over the wire, and no server looks at it as
+            at a mail.
     """
     boundary = _new_boundary(octets)
     original = _without_bcc(received)
-    as_message = received == octets and _may_be_message(original)
+    as_message = as_message and received == octets and _may_be_message(original)
     is_8bit = as_message and not original.isascii()
     kind = b"message/rfc822" if as_message else b"application/octet-stream"
     encoding = b"base64" if not as_message else b"8bit" if is_8bit else b"7bit"
@@ -65,17 +69,21 @@ def _mixed(boundary: bytes, *, is_8bit: bool) -> bytes:
 
 def _banner_part(banner: Banner, boundary: bytes) -> bytes:
     """The delimiter, the part and the line end that belongs to the next delimiter."""
-    text = banner.text.replace("\n", "\r\n").encode("utf-8", "replace")
-    if text.isascii() and first_long_line(text) < 0:
-        encoding, body = b"7bit", text
-    elif best_encoding(text) == "base64":
-        encoding, body = b"base64", base64_lines(text)
-    else:
-        encoding, body = b"quoted-printable", quoted_printable(text)
+    encoding, body = text_body(banner.text)
     return (
         b"--%s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Disposition: inline\r\n"
         b"Content-Transfer-Encoding: %s\r\n\r\n%s\r\n"
     ) % (boundary, encoding, body)
+
+
+def text_body(text: str) -> tuple[bytes, bytes]:
+    """``(transfer encoding, body octets)`` of a text with LF line ends, in UTF-8 and in ASCII on the wire."""
+    octets = text.replace("\n", "\r\n").encode("utf-8", "replace")
+    if octets.isascii() and first_long_line(octets) < 0:
+        return b"7bit", octets
+    if best_encoding(octets) == "base64":
+        return b"base64", base64_lines(octets)
+    return b"quoted-printable", quoted_printable(octets)
 
 
 def _new_boundary(octets: bytes) -> bytes:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from supportrelay.core.delivery import Cause, Outcome, OutcomeKind, Phase
+from supportrelay.core.next_hop import NextHop
 from supportrelay.core.reply import printable_line
 from supportrelay.core.value import value_class
 
@@ -64,6 +65,7 @@ class OutboxCourier:
         *,
         is_smtputf8: bool = False,
         before_data: Callable[[], Awaitable[bool]] | None = None,
+        fit: Callable[[NextHop], Awaitable[bytes]] | None = None,  # noqa: ARG002  a file takes everything
     ) -> Outcome:
         """Keep one copy; a disk that does not take it defers the delivery."""
         now = datetime.now(UTC)

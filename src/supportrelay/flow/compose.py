@@ -1,21 +1,35 @@
 """compose: write the copy. A pure function of the received octets and the plan kept with the message."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from supportrelay.core.banner import Banner, BannerValues
 from supportrelay.core.decision import CopyPlan
-from supportrelay.core.delivery import DeliveryKind
+from supportrelay.core.delivery import DeliveryForm, DeliveryKind
 from supportrelay.core.envelope import Envelope
 from supportrelay.core.facts import Facts
 from supportrelay.core.mailbox import Mailbox, parse_mailboxes
-from supportrelay.core.rewrite import Copy, CopyContext, as_is_copy, compose_copy, received_line
+from supportrelay.core.next_hop import NextHop
+from supportrelay.core.rewrite import (
+    Copy,
+    CopyContext,
+    as_is_attached,
+    as_is_copy,
+    attached_copy,
+    compose_copy,
+    compose_second_copy,
+    fit_copy,
+    received_line,
+)
 from supportrelay.core.settings import SupportAddress
 from supportrelay.core.ticket import ticket_label
 from supportrelay.core.token import delivery_token, marker_code, trail
 from supportrelay.core.value import value_class
+from supportrelay.flow.message_ids import id_of_copies
 from supportrelay.flow.office import Office, Rulebook
+from supportrelay.flow.second import second_copy_of
 
-__all__ = ["Original", "compose", "reverse_path_of"]
+__all__ = ["CopyOrder", "Original", "compose", "compose_for_hop", "reverse_path_of"]
 
 
 @value_class
@@ -31,37 +45,106 @@ class Original:
     ticket_id: int | None
 
 
-def compose(office: Office, rulebook: Rulebook, original: Original, kind: DeliveryKind, new_message_id: str) -> Copy:
-    """Write the copy for one kind of recipient; equal input gives equal octets, so that a retry sends the same."""
-    desk = rulebook.desk
+@value_class
+class CopyOrder:
+    """Which copy of a mail; equal orders give equal octets, so that one is written for all who get the same.
+
+    Attributes:
+        new_message_id: "" keeps the mail's own.
+        form_why: The refusal that led to ``form`` (`core.ladder.why_of`).
+    """
+
+    kind: DeliveryKind
+    new_message_id: str = ""
+    form: DeliveryForm = DeliveryForm.FULL
+    form_why: str = ""
+
+
+def compose(office: Office, rulebook: Rulebook, original: Original, order: CopyOrder) -> Copy:
+    """Write a copy; equal input gives equal octets, so that a retry sends the same."""
     plan = original.plan
-    address = rulebook.address(plan.address_name) if plan else desk.addresses[0]
-    context = CopyContext(
+    address = _address(rulebook, plan)
+    context = _context(office, rulebook, original, order, address)
+    if order.kind == DeliveryKind.AS_IS or plan is None:
+        return as_is_copy(original.octets, context=context)
+    values = _banner_values(office, rulebook, original, plan, address)
+    banner = _banner(rulebook, plan, address, values)
+    if order.form == DeliveryForm.FULL:
+        return compose_copy(
+            original.octets, plan=plan, address=address, kind=order.kind, context=context, banner=banner
+        )
+    second = second_copy_of(
+        rulebook,
+        address.language,
+        order.form,
+        order.form_why,
+        queue_id=original.queue_id,
+        subject=original.facts.subject,
+        values=values,
+    )
+    return compose_second_copy(
+        original.octets, plan=plan, address=address, kind=order.kind, context=context, banner=banner, second=second
+    )
+
+
+def compose_for_hop(
+    office: Office, rulebook: Rulebook, original: Original, order: CopyOrder, copy: Copy, hop: NextHop
+) -> Copy:
+    """Write the copy that was composed for a next hop that does not take it as it is."""
+
+    def instead() -> Copy:
+        plan = original.plan
+        address = _address(rulebook, plan)
+        context = _context(office, rulebook, original, order, address)
+        if order.kind == DeliveryKind.AS_IS or plan is None:
+            return as_is_attached(original.octets, context=context)
+        if order.form != DeliveryForm.FULL:  # it was too large with all of it
+            return compose(office, rulebook, original, replace(order, form=DeliveryForm.NOTICE))
+        values = _banner_values(office, rulebook, original, plan, address)
+        banner = _banner(rulebook, plan, address, values)
+        return attached_copy(
+            original.octets, plan=plan, address=address, kind=order.kind, context=context, banner=banner
+        )
+
+    return fit_copy(copy, hop, instead)
+
+
+def _address(rulebook: Rulebook, plan: CopyPlan | None) -> SupportAddress:
+    return rulebook.address(plan.address_name) if plan else rulebook.desk.addresses[0]
+
+
+def _context(
+    office: Office, rulebook: Rulebook, original: Original, order: CopyOrder, address: SupportAddress
+) -> CopyContext:
+    hostname = rulebook.desk.hostname
+    earlier = ""
+    if order.form != DeliveryForm.FULL:
+        earlier = id_of_copies(office, address, original.facts, original.queue_id)
+    return CopyContext(
         queue_id=original.queue_id,
         ticket_id=original.ticket_id,
-        hostname=desk.hostname,
+        hostname=hostname,
         received=received_line(
-            original.envelope, hostname=desk.hostname, queue_id=original.queue_id, at=original.accepted_at
+            original.envelope, hostname=hostname, queue_id=original.queue_id, at=original.accepted_at
         ),
         trail=trail(office.keys[0], office.instance, original.queue_id),
-        new_message_id=new_message_id,
+        new_message_id=order.new_message_id,
+        earlier_ids=(earlier,) if earlier else (),
         unproven_word=rulebook.word(address.language, "unverified"),
         is_smtputf8=original.envelope.is_smtputf8,
     )
-    if kind == DeliveryKind.AS_IS or plan is None:
-        return as_is_copy(original.octets, context=context)
-    banner = _banner(office, rulebook, original, plan, address)
-    return compose_copy(original.octets, plan=plan, address=address, kind=kind, context=context, banner=banner)
 
 
-def _banner(
+def _banner(rulebook: Rulebook, plan: CopyPlan, address: SupportAddress, values: BannerValues) -> Banner | None:
+    return None if plan.banner == "none" else rulebook.banners.render(plan.banner, address.language, values)
+
+
+def _banner_values(
     office: Office, rulebook: Rulebook, original: Original, plan: CopyPlan, address: SupportAddress
-) -> Banner | None:
-    if plan.banner == "none":
-        return None
+) -> BannerValues:
     public_url = rulebook.desk.public_url
     label = ticket_label(original.ticket_id) if original.ticket_id else ""
-    values = BannerValues(
+    return BannerValues(
         support=address.address,
         ticket=label,
         ticket_url=f"{public_url}/t/{label}" if public_url and label else "",
@@ -80,7 +163,6 @@ def _banner(
         as_of=plan.as_of.replace("T", " ")[:16] + " UTC" if plan.as_of else "",
         is_first=plan.is_first,
     )
-    return rulebook.banners.render(plan.banner, address.language, values)
 
 
 def _reason_text(rulebook: Rulebook, plan: CopyPlan, address: SupportAddress) -> str:
@@ -108,10 +190,9 @@ def reverse_path_of(
     envelope = original.envelope
     if not envelope.reverse_path:
         return ""
-    if kind == DeliveryKind.AS_IS and recipient in envelope.forward_paths:
+    if kind.is_passed_on and recipient in envelope.forward_paths:
         return envelope.reverse_path
-    plan = original.plan
-    address = rulebook.address(plan.address_name) if plan else rulebook.desk.addresses[0]
+    address = _address(rulebook, original.plan)
     if address.reverse_path == "sender":
         return address.sender_address
     day = int(original.accepted_at.timestamp() // 86400)

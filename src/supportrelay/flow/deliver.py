@@ -5,22 +5,26 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from supportrelay.core.decision import CopyPlan
-from supportrelay.core.delivery import DeliveryKind, DeliveryState, Outcome, OutcomeKind, Phase
+from supportrelay.core.delivery import DeliveryForm, DeliveryState, MessageState, Outcome, OutcomeKind, Phase
 from supportrelay.core.errors import TransientFailure
-from supportrelay.core.ports import Attempted, BegunDelivery, ClaimedDelivery, Reported
+from supportrelay.core.ladder import is_about_the_mail, next_form, why_of
+from supportrelay.core.next_hop import NextHop
+from supportrelay.core.ports import Attempted, BegunDelivery, ClaimedDelivery, OtherForm, Reported
 from supportrelay.core.retry import next_attempt_at
 from supportrelay.core.rewrite import Copy
 from supportrelay.core.value import value_class
 from supportrelay.flow.assess import facts_of
-from supportrelay.flow.compose import Original, compose, reverse_path_of
+from supportrelay.flow.compose import CopyOrder, Original, compose, compose_for_hop, reverse_path_of
+from supportrelay.flow.message_ids import id_of_form
 from supportrelay.flow.office import Office, Rulebook
 from supportrelay.log import get_logger
 
-__all__ = ["Deliverer"]
+__all__ = ["Copies", "Deliverer"]
 
 log = get_logger()
 
 _REPORT_AGAIN_S = (0.5, 2.0, 8.0)
+_LARGE = 256 * 1024  # octets; what is written anew from more than this is written off the loop
 
 
 @value_class
@@ -29,9 +33,12 @@ class _Begun:
 
     delivery_id: int
     recipient: str
-    kind: DeliveryKind
+    order: CopyOrder
     attempt: int
-    new_message_id: str
+
+
+# What was written for one mail: the same for all who get the same, also for a next hop that takes less.
+Copies = dict[tuple[CopyOrder, NextHop | None], Copy]
 
 
 class Deliverer:
@@ -46,10 +53,11 @@ class Deliverer:
         self._still_ours = still_ours
 
     async def deliver_begun(
-        self, rulebook: Rulebook, original: Original, begun: BegunDelivery, copies: dict[tuple[str, str], Copy]
+        self, rulebook: Rulebook, original: Original, begun: BegunDelivery, copies: Copies
     ) -> Reported:
         """The first attempt, straight after the decision; ``copies`` keeps what was written for the same mail."""
-        delivery = _Begun(begun.delivery_id, begun.recipient, begun.kind, begun.attempt, begun.new_message_id)
+        order = CopyOrder(begun.kind, begun.new_message_id)
+        delivery = _Begun(begun.delivery_id, begun.recipient, order, begun.attempt)
         return await self._attempt(rulebook, original, delivery, copies)
 
     async def deliver_claimed(self, rulebook: Rulebook, claimed: ClaimedDelivery) -> Reported:
@@ -68,19 +76,31 @@ class Deliverer:
             plan=CopyPlan.from_json(dict(claimed.copy_plan)) if claimed.copy_plan else None,
             ticket_id=claimed.ticket_id,
         )
-        delivery = _Begun(claimed.delivery_id, claimed.recipient, claimed.kind, claimed.attempt, claimed.new_message_id)
+        order = CopyOrder(claimed.kind, claimed.new_message_id, claimed.form, claimed.form_why)
+        delivery = _Begun(claimed.delivery_id, claimed.recipient, order, claimed.attempt)
         return await self._attempt(rulebook, original, delivery, {})
 
-    async def _attempt(
-        self, rulebook: Rulebook, original: Original, begun: _Begun, copies: dict[tuple[str, str], Copy]
-    ) -> Reported:
+    async def _attempt(self, rulebook: Rulebook, original: Original, begun: _Begun, copies: Copies) -> Reported:
         office = self._office
         making = self._outcome(rulebook, original, begun, copies)
         outcome = await (office.meter.run("deliver", making) if office.meter else making)
+        attempted = self._judged(rulebook, original, begun, outcome)
+        _tell(attempted, begun, outcome)
+        reported = await self._report(attempted)
+        if reported.message_state == MessageState.DEAD and attempted.state == DeliveryState.FAILED:
+            log.error("message.dead", queue_id=original.queue_id)
+        return reported
+
+    def _judged(self, rulebook: Rulebook, original: Original, begun: _Begun, outcome: Outcome) -> Attempted:
+        """What follows from an outcome."""
+        office = self._office
         now = office.now()
-        state, due_at = DeliveryState.DELIVERED, None
+        state, due_at, other_form = DeliveryState.DELIVERED, None, None
         if outcome.kind == OutcomeKind.FAILED:
             state = DeliveryState.FAILED
+            other_form = self._other_form(rulebook, original, begun, outcome)
+            if other_form is not None:
+                state, due_at = DeliveryState.DEFERRED, now
         elif outcome.kind == OutcomeKind.DEFERRED:
             due_at = next_attempt_at(
                 begun.attempt,
@@ -90,21 +110,16 @@ class Deliverer:
                 jitter=office.fraction(),
             )
             state = DeliveryState.DEFERRED if due_at else DeliveryState.FAILED
-        if state != DeliveryState.DELIVERED:
-            event = "delivery.deferred" if state == DeliveryState.DEFERRED else "delivery.failed"
-            log.warning(
-                event,
-                queue_id=original.queue_id,
-                recipient=begun.recipient,
-                attempt=begun.attempt,
-                reply=outcome.reply,
-                cause=str(outcome.cause),
-            )
-        else:
-            log.debug("delivery.delivered", queue_id=original.queue_id, attempt=begun.attempt)
-        return await self._report(
-            Attempted(begun.delivery_id, original.queue_id, begun.attempt, outcome, state, now, due_at)
+        return Attempted(
+            begun.delivery_id, original.queue_id, begun.attempt, outcome, state, now, due_at, other_form=other_form
         )
+
+    def _other_form(self, rulebook: Rulebook, original: Original, begun: _Begun, outcome: Outcome) -> OtherForm | None:
+        form = next_form(begun.order.form, begun.order.kind, outcome) if original.plan else None
+        if form is None or original.plan is None:
+            return None
+        address = rulebook.address(original.plan.address_name)
+        return OtherForm(form, why_of(outcome), id_of_form(self._office, address, original.queue_id, form))
 
     async def _report(self, attempted: Attempted) -> Reported:
         """Commit the end of an attempt. A store that cannot write for a moment must not make us send a copy again."""
@@ -116,29 +131,44 @@ class Deliverer:
                 await asyncio.sleep(wait_s)
         return await self._office.store.report(attempted)
 
-    def _compose(self, rulebook: Rulebook, original: Original, begun: _Begun) -> Copy:
+    async def _compose(self, rulebook: Rulebook, original: Original, order: CopyOrder) -> Copy:
         def write() -> Copy:
-            return compose(self._office, rulebook, original, begun.kind, begun.new_message_id)
+            return compose(self._office, rulebook, original, order)
 
+        if order.form != DeliveryForm.FULL and len(original.octets) > _LARGE:
+            return await asyncio.to_thread(write)
         meter = self._office.meter
         return meter.call("compose", write) if meter else write()
 
-    async def _outcome(
-        self, rulebook: Rulebook, original: Original, begun: _Begun, copies: dict[tuple[str, str], Copy]
-    ) -> Outcome:
+    async def _fitted(
+        self, rulebook: Rulebook, original: Original, order: CopyOrder, hop: NextHop, copies: Copies
+    ) -> Copy:
+        """The copy as this server takes it, written once for all who get the same."""
+        found = copies.get((order, hop))
+        if found is not None:
+            return found
+
+        def write() -> Copy:
+            return compose_for_hop(self._office, rulebook, original, order, copies[order, None], hop)
+
+        fitted = await asyncio.to_thread(write) if len(original.octets) > _LARGE else write()
+        copies[order, hop] = fitted
+        return fitted
+
+    async def _outcome(self, rulebook: Rulebook, original: Original, begun: _Begun, copies: Copies) -> Outcome:
         """Compose and send; what breaks on the way is temporary."""
         try:
-            key = (str(begun.kind), begun.new_message_id)
-            copy = copies.get(key)
+            order = begun.order
+            copy = copies.get((order, None))
             if copy is None:
-                copy = copies[key] = self._compose(rulebook, original, begun)
+                copy = copies[order, None] = await self._compose(rulebook, original, order)
             reverse_path = reverse_path_of(
                 self._office,
                 rulebook,
                 original,
                 delivery_id=begun.delivery_id,
                 recipient=begun.recipient,
-                kind=begun.kind,
+                kind=order.kind,
             )
         except Exception as exc:  # a mail that breaks the station is tried again, and shown
             log.exception("copy.not_composed", queue_id=original.queue_id)
@@ -147,11 +177,39 @@ class Deliverer:
         async def still_ours() -> bool:
             return await self._still_ours(begun.delivery_id)
 
+        async def fit(hop: NextHop) -> bytes:
+            nonlocal copy
+            copy = await self._fitted(rulebook, original, order, hop, copies)
+            return copy.octets
+
         outcome = await rulebook.courier.send(
             reverse_path,
             begun.recipient,
             copy.octets,
             is_smtputf8=original.envelope.is_smtputf8,
             before_data=still_ours,
+            fit=fit,
         )
         return replace(outcome, notes=copy.notes) if copy.notes else outcome
+
+
+def _tell(attempted: Attempted, begun: _Begun, outcome: Outcome) -> None:
+    """One line of the log; an error when a mail was refused in every form there is."""
+    if attempted.state == DeliveryState.DELIVERED:
+        log.debug("delivery.delivered", queue_id=attempted.queue_id, attempt=begun.attempt)
+        return
+    values = {
+        "queue_id": attempted.queue_id,
+        "recipient": begun.recipient,
+        "attempt": begun.attempt,
+        "reply": outcome.reply,
+        "cause": str(outcome.cause),
+    }
+    if attempted.other_form is not None:
+        log.warning("delivery.reshaped", **values, form=str(attempted.other_form.form))
+    elif attempted.state == DeliveryState.DEFERRED:
+        log.warning("delivery.deferred", **values)
+    elif begun.order.form == DeliveryForm.NOTICE and is_about_the_mail(outcome):
+        log.error("delivery.refused_in_every_form", **values)
+    else:
+        log.warning("delivery.failed", **values)

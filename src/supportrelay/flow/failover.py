@@ -5,7 +5,7 @@ from typing import Any
 
 from supportrelay.core.delivery import DeliveryKind
 from supportrelay.core.ports import NewDelivery
-from supportrelay.core.token import new_message_id
+from supportrelay.flow.message_ids import id_of_failover
 from supportrelay.flow.office import Office, Rulebook
 from supportrelay.log import get_logger
 
@@ -28,18 +28,21 @@ async def give_to_allmember(
 
     A second copy to somebody who may hold the first carries a new Message-ID (DESIGN 5); Allmember never had one.
     """
-    if copy_plan is None:  # passed on as it came: Allmember has no part in it
+    if copy_plan is None or copy_plan.get("is_passed_on"):  # passed on as it came: Allmember has no part in it
         await office.store.add_failover(queue_id, [], why, office.now())
+        if why == "all_failed":
+            log.error("message.dead", queue_id=queue_id)
         return 0
     address = rulebook.address(address_name)
     now = office.now()
     people = [a for a in address.allmember if a.lower() not in already]
-    new_id = ""
-    if address.message_id == "new":
-        new_id = new_message_id(office.keys[0], f"{queue_id}f", address.sender_address.rpartition("@")[2])
+    new_id = id_of_failover(office, address, queue_id)
     deliveries = [NewDelivery(a, DeliveryKind.LIST, "failover", due_at=now, new_message_id=new_id) for a in people]
     await office.store.add_failover(queue_id, deliveries, why, now)
-    log.warning("message.failed_over", queue_id=queue_id, why=why, copies=len(deliveries))
+    if deliveries or why != "all_failed":
+        log.warning("message.failed_over", queue_id=queue_id, why=why, copies=len(deliveries))
+    else:
+        log.error("message.dead", queue_id=queue_id)
     return len(deliveries)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from supportrelay.core.errors import TransientFailure
 from supportrelay.core.facts import Facts
 from supportrelay.core.ports import Accepted, ClaimedDelivery, ClaimedMessage, Reported
-from supportrelay.flow.deliver import Deliverer
+from supportrelay.flow.deliver import Copies, Deliverer
 from supportrelay.flow.failover import sweep
 from supportrelay.flow.journey import Journey
 from supportrelay.flow.office import Office, Rulebook
@@ -84,7 +84,7 @@ class Worker:
             begun = await self._journey.decide(rulebook, accepted, facts, is_released=is_released)
             if begun is None:
                 return
-            copies: dict[tuple[str, str], Any] = {}
+            copies: Copies = {}
             attempts = [
                 self._attempt(
                     rulebook,
@@ -123,6 +123,8 @@ class Worker:
             reported = await attempt
             if reported.nobody_got_it:
                 await self._fail_over(rulebook)
+            elif reported.goes_on:
+                self.wake()
         except TransientFailure as exc:
             log.warning("delivery.put_off", queue_id=queue_id, detail=str(exc))
         except Exception:

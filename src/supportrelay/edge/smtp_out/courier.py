@@ -11,6 +11,7 @@ from aiosmtplib.response import SMTPResponse
 
 from supportrelay.core.delivery import Cause, Outcome, OutcomeKind, Phase
 from supportrelay.core.errors import AddressError
+from supportrelay.core.next_hop import NextHop
 from supportrelay.core.reply import enhanced_status, printable_line
 from supportrelay.core.retry import classify_reply
 from supportrelay.edge.smtp_out.link import Link, LinkFailure, Patience
@@ -42,6 +43,18 @@ class _Job:
     wire: bytes
     is_smtputf8: bool
     before_data: Callable[[], Awaitable[bool]] | None
+    fit: Callable[[NextHop], Awaitable[bytes]] | None = None
+
+    async def for_hop(self, hop: NextHop) -> "_Job":
+        """The same delivery with octets that this server takes; nearly always as it is."""
+        if self.fit is None or hop.takes(self.octets, is_smtputf8=self.is_smtputf8):
+            return self
+        octets = await self.fit(hop)
+        return replace(self, octets=octets, wire=await _wire(octets))
+
+
+async def _wire(octets: bytes) -> bytes:
+    return wire_content(octets) if len(octets) <= _LARGE else await asyncio.to_thread(wire_content, octets)
 
 
 class _LinkGone(Exception):  # noqa: N818  nothing went wrong: the server closed a connection that was idle
@@ -91,6 +104,7 @@ class SmtpCourier:
         *,
         is_smtputf8: bool = False,
         before_data: Callable[[], Awaitable[bool]] | None = None,
+        fit: Callable[[NextHop], Awaitable[bytes]] | None = None,
     ) -> Outcome:
         """Send these octets to one recipient; never raises, unknown errors are deferred.
 
@@ -100,6 +114,7 @@ class SmtpCourier:
             octets: The message, CRLF line ends.
             is_smtputf8: The mail came with SMTPUTF8.
             before_data: Asked right before DATA; False gives up and defers (the lease was lost).
+            fit: Gives the octets for a server that does not take these; None sends them all the same.
         """
         try:
             mail_from = wire_path(reverse_path)
@@ -109,13 +124,13 @@ class SmtpCourier:
             rcpt_to = wire_path(recipient)
         except AddressError as exc:
             return _outcome(OutcomeKind.FAILED, Phase.RCPT, str(exc), status="5.1.3", cause=Cause.RECIPIENT)
-        job = _Job(mail_from, rcpt_to, octets, b"", is_smtputf8, before_data)
+        job = _Job(mail_from, rcpt_to, octets, b"", is_smtputf8, before_data, fit)
         try:
             if len(octets) <= _LARGE:
                 job.wire = wire_content(octets)
                 return await self._send(job)
             async with self._large:
-                job.wire = await asyncio.to_thread(wire_content, octets)
+                job.wire = await _wire(octets)
                 return await self._send(job)
         except Exception as exc:  # unknown errors are temporary, and never lose the mail
             log.exception("delivery.deferred", recipient=recipient)
@@ -168,7 +183,7 @@ class SmtpCourier:
 
     async def _transact(self, pool: ConnectionPool, link: Link, job: _Job, *, is_reused: bool) -> Outcome:
         """One mail transaction; the connection is kept only when its end is known."""
-        dialogue = _Dialogue(link, job, pool.host.address, self._patience)
+        dialogue = _Dialogue(link, await self._fitting(link, job), pool.host.address, self._patience)
         is_known = False
         try:
             outcome = await dialogue.run()
@@ -189,6 +204,13 @@ class SmtpCourier:
         if is_reused and outcome.code == _SERVICE_CLOSING and outcome.phase is Phase.MAIL:
             raise _LinkGone
         return outcome
+
+    async def _fitting(self, link: Link, job: _Job) -> _Job:
+        try:
+            return await job.for_hop(link.next_hop)
+        except BaseException:
+            link.close()
+            raise
 
 
 class _KnownRefusal(LinkFailure):
@@ -237,9 +259,10 @@ class _Dialogue:
         limit = offered.get("size", "")
         if limit.isascii() and limit.isdigit() and 0 < int(limit[:18]) < len(job.octets):
             text = f"the next hop takes {limit} octets, the message has {len(job.octets)}"
-            return self._failed(552, "5.3.4", text, Cause.CONTENT)
+            return self._failed(552, "5.3.4", text, Cause.SIZE)
+        # A local part has no other spelling (RFC 6531 §3.2); no other form of the mail would help.
         if "smtputf8" not in offered and not job.mail_from.isascii():
-            return self._failed(553, "5.6.7", "the next hop does not take SMTPUTF8 senders", Cause.CONTENT)
+            return self._failed(553, "5.6.7", "the next hop does not take SMTPUTF8 senders", Cause.RECIPIENT)
         if "smtputf8" not in offered and not job.rcpt_to.isascii():
             return self._failed(553, "5.6.7", "the next hop does not take SMTPUTF8 recipients", Cause.RECIPIENT)
         return None
@@ -276,7 +299,9 @@ class _Dialogue:
             parameters.append(b"SIZE=%d" % len(job.octets))
         if "8bitmime" in offered and not job.octets.isascii():
             parameters.append(b"BODY=8BITMIME")
-        needs_utf8 = job.is_smtputf8 or not (job.mail_from.isascii() and job.rcpt_to.isascii())
+        needs_utf8 = (job.is_smtputf8 and not job.octets.isascii()) or not (
+            job.mail_from.isascii() and job.rcpt_to.isascii()
+        )
         if needs_utf8 and "smtputf8" in offered:
             parameters.append(b"SMTPUTF8")
         return parameters

@@ -13,6 +13,7 @@ from aiosmtplib.protocol import SMTPProtocol
 
 from supportrelay.core.delivery import Phase
 from supportrelay.core.errors import TransientFailure
+from supportrelay.core.next_hop import NextHop
 from supportrelay.core.value import value_class
 from supportrelay.edge.smtp_out.smarthost import Smarthost
 
@@ -71,6 +72,11 @@ class Link:
     opened_at: float
     sent: int = 0
     needs_reset: bool = False
+
+    @property
+    def next_hop(self) -> NextHop:
+        """What it takes; a server that knows HELO only takes ASCII."""
+        return NextHop(eight_bit="8bitmime" in self.extensions, utf8="smtputf8" in self.extensions)
 
     @property
     def is_open(self) -> bool:

@@ -2,18 +2,29 @@
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from supportrelay.core.delivery import Cause, DeliveryKind, DeliveryState, MessageState, Outcome, OutcomeKind
+from supportrelay.core.delivery import (
+    Cause,
+    DeliveryForm,
+    DeliveryKind,
+    DeliveryState,
+    MessageState,
+    Outcome,
+    OutcomeKind,
+)
 from supportrelay.core.ports import (
     Attempted,
     ClaimedDelivery,
     DeliveryView,
     NewDelivery,
+    OtherForm,
     Reported,
     WaitingMessage,
 )
 from supportrelay.edge.store.changes import change_row, write_change, write_changes
+from supportrelay.edge.store.lookup import KINDS
 from supportrelay.edge.store.rows import (
     address_key,
     clean_text,
@@ -32,6 +43,7 @@ __all__ = [
     "delivery_of_copy",
     "fail_delivery",
     "has_due_deliveries",
+    "mails_outside",
     "nobody_got",
     "report",
     "state_after",
@@ -46,7 +58,7 @@ SELECT 1 FROM deliveries INDEXED BY deliveries_at_work
 WHERE state IN ('due', 'sending', 'deferred') AND due_at <= ? LIMIT 1"""
 _DUE = """
 SELECT d.id, d.state, d.attempts, d.begun_at, d.message, m.queue_id, d.recipient, d.kind, d.new_message_id,
-m.reverse_path, m.forward_paths, m.peer, m.is_smtputf8, m.accepted_at, x.copy_plan, c.ticket_id
+m.reverse_path, m.forward_paths, m.peer, m.is_smtputf8, m.accepted_at, x.copy_plan, c.ticket_id, d.form, d.form_why
 FROM deliveries d INDEXED BY deliveries_at_work
 JOIN messages m ON m.seq = d.message LEFT JOIN decisions x ON x.message = d.message
 LEFT JOIN conversations c ON c.id = m.conversation_id
@@ -57,11 +69,16 @@ UPDATE deliveries SET state = 'sending', attempts = attempts + 1, begun_at = ?, 
 _CUT_OFF = """
 SELECT count(*) FROM changes WHERE message = ?1 AND delivery_id = ?2 AND what = 'delivery.lost' AND id > coalesce(
 (SELECT max(id) FROM changes WHERE message = ?1 AND delivery_id = ?2 AND what IN
-('delivery.deferred', 'delivery.failed', 'delivery.delivered', 'delivery.held')), 0)"""
+('delivery.deferred', 'delivery.failed', 'delivery.delivered', 'delivery.held', 'delivery.reshaped')), 0)"""
 _MAX_CUT_OFF = 3
 _ATTEMPTED = """
 SELECT state, attempts, begun_at, message, recipient FROM deliveries WHERE id = ?"""
 _END = "UPDATE deliveries SET state = ?, due_at = ?, holder = NULL, last_reply = ? WHERE id = ?"
+_OTHER_FORM = "UPDATE deliveries SET form = ?, form_why = ?, new_message_id = ? WHERE id = ?"
+# Answers to a copy that got an id of its own find the mail's ticket.
+_KNOWN_ID = """
+INSERT OR IGNORE INTO known_ids (message_id, conversation_id, kind)
+SELECT ?, conversation_id, ? FROM messages WHERE seq = ? AND conversation_id IS NOT NULL"""
 _MESSAGE_AND_COPIES = """
 SELECT m.state, m.due_at, m.failover_at, m.accepted_at, d.state, d.kind FROM messages m
 LEFT JOIN deliveries d ON d.message = m.seq WHERE m.seq = ?"""
@@ -73,6 +90,11 @@ WHERE m.state = 'composed' AND m.state NOT IN ('delivered', 'filed') AND m.due_a
 _VIEW = """
 SELECT d.id, m.queue_id, d.recipient, d.state, c.ticket_id, m.message_id, d.new_message_id, d.kind FROM deliveries d
 JOIN messages m ON m.seq = d.message LEFT JOIN conversations c ON c.id = m.conversation_id"""
+
+
+_OUTSIDE = """
+SELECT m.queue_id FROM conversations c JOIN messages m ON m.conversation_id = c.id JOIN decisions x ON x.message = m.seq
+WHERE c.ticket_id = ? AND x.direction IN ('inbound', 'outbound') ORDER BY m.seq DESC LIMIT ?"""
 
 
 def has_due_deliveries(connection: sqlite3.Connection, now: int) -> bool:
@@ -122,6 +144,8 @@ def claim_deliveries(
             copy_plan=unpack_json(row[14]),
             ticket_id=row[15],
             new_message_id=row[8],
+            form=DeliveryForm(row[16]),
+            form_why=row[17],
         )
         for row in rows
     ]
@@ -155,6 +179,9 @@ def report(connection: sqlite3.Connection, attempted: Attempted) -> Reported:
         due_at = None if a.due_at is None else to_microseconds(a.due_at)
         connection.execute(_END, (a.state, due_at, clean_text(a.outcome.reply), a.delivery_id))
     why = _why(a.outcome, recipient) | {"attempt": a.attempt}
+    if is_running and a.other_form is not None:
+        why["form"] = a.other_form.form
+        _reshape(connection, seq, a.delivery_id, a.other_form)
     if begun_at is not None and is_running:
         why["begun_at"] = from_microseconds(begun_at)
     if a.due_at is not None:
@@ -162,17 +189,30 @@ def report(connection: sqlite3.Connection, attempted: Attempted) -> Reported:
     if not is_running:
         why["too_late"] = True
     what = "delivery.held" if a.state == DeliveryState.HELD else f"delivery.{a.outcome.kind}"
+    if "form" in why:
+        what = "delivery.reshaped"
     now = to_microseconds(a.now)
     write_change(connection, change_row(now, what, "relay", why, message=seq, delivery_id=a.delivery_id))
-    return update_message(connection, seq, waits_for_us=a.outcome.cause == Cause.OURS)
+    reported = update_message(connection, seq, waits_for_us=a.outcome.cause == Cause.OURS, now=now)
+    return replace(reported, goes_on=True) if "form" in why else reported
 
 
-def update_message(connection: sqlite3.Connection, seq: int, *, waits_for_us: bool | None = None) -> Reported:
+def _reshape(connection: sqlite3.Connection, seq: int, delivery_id: int, other: OtherForm) -> None:
+    """From now on the copy is another one, with an id of its own."""
+    connection.execute(_OTHER_FORM, (other.form, other.why, other.new_message_id, delivery_id))
+    if other.new_message_id:
+        connection.execute(_KNOWN_ID, (other.new_message_id, KINDS["generated"], seq))
+
+
+def update_message(
+    connection: sqlite3.Connection, seq: int, *, waits_for_us: bool | None = None, now: int | None = None
+) -> Reported:
     """Set a message's state to what its copies make of it.
 
     Args:
         waits_for_us: The last refusal was our own fault: Allmember would fare no better, so no failover by time
             (DESIGN 5). None leaves that as it was.
+        now: When that it is dead is to be recorded: nobody got it, Allmember neither.
     """
     rows = connection.execute(_MESSAGE_AND_COPIES, (seq,)).fetchall()
     state, due_at, failover_at, accepted_at = rows[0][:4]
@@ -188,6 +228,8 @@ def update_message(connection: sqlite3.Connection, seq: int, *, waits_for_us: bo
         connection.execute(
             "UPDATE messages SET state = ?, due_at = ?, holder = NULL WHERE seq = ?", (after, now_due_at, seq)
         )
+    if now is not None and after == MessageState.DEAD != state:
+        write_change(connection, change_row(now, "message.dead", "relay", {"copies": len(copies)}, message=seq))
     return Reported(after, nobody_got_it)
 
 
@@ -195,12 +237,17 @@ def state_after(copies: Sequence[tuple[str, str]], *, failover_made: bool) -> tu
     """``(state, somebody got it, all failed)`` of a message by ``(state, kind)`` of its copies.
 
     Copies sent on as they are (submission's other recipients) are not ours to read: they count only when there is
-    nothing else. A message stays COMPOSED while Allmember can still be asked.
+    nothing else. A note to the mail's writer is nobody's copy: whatever becomes of it, nothing follows but that it ended.
+    A message stays COMPOSED while Allmember can still be asked.
     """
-    ours = [state for state, kind in copies if kind != DeliveryKind.AS_IS] or [state for state, _ in copies]
+    states = {state for state, _ in copies}
+    readable = [(state, kind) for state, kind in copies if kind != DeliveryKind.NOTE]
+    if not readable and states:
+        state = MessageState.COMPOSED if states & _OPEN else MessageState.FILED
+        return state, True, False  # nobody has to be found who gets it
+    ours = [state for state, kind in readable if not DeliveryKind(kind).is_passed_on] or [one for one, _ in readable]
     got = DeliveryState.DELIVERED in ours
     all_failed = not got and "failed" in ours and all(state in _ENDED for state in ours)
-    states = {state for state, _ in copies}
     if states & _OPEN or (all_failed and not failover_made):
         return MessageState.COMPOSED, got, all_failed
     if DeliveryState.HELD in states:
@@ -223,15 +270,19 @@ def add_failover(
     served = {
         key
         for (key,) in connection.execute(
-            "SELECT recipient_key FROM deliveries WHERE message = ? AND state NOT IN ('failed', 'dropped')", (seq,)
+            "SELECT recipient_key FROM deliveries WHERE message = ? AND state NOT IN ('failed', 'dropped') "
+            "AND kind <> 'note'",
+            (seq,),
         )
     }
     added = tuple(copy for copy in deliveries if address_key(copy.recipient) not in served)
     insert_deliveries(connection, seq, added, now)
+    given = {copy.new_message_id for copy in added if copy.new_message_id}
+    connection.executemany(_KNOWN_ID, [(one, KINDS["generated"], seq) for one in sorted(given)])
     connection.execute("UPDATE messages SET failover_at = ? WHERE seq = ?", (now, seq))
     reasons = {"why": why, "recipients": [copy.recipient for copy in added]}
     write_changes(connection, [change_row(now, "message.failover", "relay", reasons, message=seq)])
-    update_message(connection, seq)
+    update_message(connection, seq, now=now)
 
 
 def nobody_got(connection: sqlite3.Connection, accepted_before: int, limit: int) -> list[WaitingMessage]:
@@ -240,7 +291,9 @@ def nobody_got(connection: sqlite3.Connection, accepted_before: int, limit: int)
     for seq, queue_id, address_name, ticket_id, copy_plan, due_at in connection.execute(
         _NOBODY_GOT, (accepted_before, limit)
     ).fetchall():
-        recipients = connection.execute("SELECT recipient_key FROM deliveries WHERE message = ?", (seq,)).fetchall()
+        recipients = connection.execute(
+            "SELECT recipient_key FROM deliveries WHERE message = ? AND kind <> 'note'", (seq,)
+        ).fetchall()
         plan = unpack_json(copy_plan)
         found.append(
             WaitingMessage(queue_id, address_name, ticket_id, plan, frozenset(r[0] for r in recipients), due_at == 0)
@@ -273,6 +326,11 @@ def deliveries_of(connection: sqlite3.Connection, queue_id: str) -> list[Deliver
     return [view for row in rows if (view := _view(row)) is not None]
 
 
+def mails_outside(connection: sqlite3.Connection, ticket_id: int, limit: int) -> list[str]:
+    """The newest mails of a ticket from or to people outside."""
+    return [row[0] for row in connection.execute(_OUTSIDE, (ticket_id, limit))]
+
+
 def fail_delivery(connection: sqlite3.Connection, delivery_id: int, outcome: Outcome, now: int) -> Reported:
     """A report said that a copy which the next host took did not arrive."""
     row = connection.execute(_ATTEMPTED, (delivery_id,)).fetchone()
@@ -284,7 +342,7 @@ def fail_delivery(connection: sqlite3.Connection, delivery_id: int, outcome: Out
     why = _why(outcome, recipient) | {"attempt": attempts, "by_report": True}
     what = f"delivery.{OutcomeKind.FAILED}"
     write_changes(connection, [change_row(now, what, "relay", why, message=seq, delivery_id=delivery_id)])
-    return update_message(connection, seq, waits_for_us=False)
+    return update_message(connection, seq, waits_for_us=False, now=now)
 
 
 def _view(row: tuple[int, str, str, str, int | None, str, str, str] | None) -> DeliveryView | None:

@@ -28,7 +28,7 @@ f.queue_id, m.peer, m.failover_at, m.released_by, m.is_smtputf8
 FROM messages m LEFT JOIN conversations c ON c.id = m.conversation_id LEFT JOIN messages f ON f.seq = m.first_arrival
 LEFT JOIN decisions x ON x.message = m.seq"""
 _DELIVERIES = """
-SELECT id, recipient, kind, state, attempts, due_at, last_reply, holder, why, begun_at, new_message_id
+SELECT id, recipient, kind, state, attempts, due_at, last_reply, holder, why, begun_at, new_message_id, form
 FROM deliveries WHERE message = ? ORDER BY id"""
 _CHANGES = """
 SELECT x.at, x.what, x.who, x.why, m.queue_id, x.ticket_id, x.delivery_id FROM changes x
@@ -39,7 +39,14 @@ UPDATE desk_tickets SET due_at = ?1 WHERE due_at > ?1 AND holder IS NULL AND tic
 (SELECT c.ticket_id FROM messages m JOIN conversations c ON c.id = m.conversation_id WHERE m.seq = ?2
  UNION SELECT t.id FROM messages m JOIN conversations c ON c.id = m.conversation_id
  JOIN tickets t ON t.merged_into = c.ticket_id WHERE m.seq = ?2)"""
-_ENDS_OF_ATTEMPTS = {"delivery.delivered", "delivery.deferred", "delivery.failed", "delivery.held", "delivery.lost"}
+_ENDS_OF_ATTEMPTS = {
+    "delivery.delivered",
+    "delivery.deferred",
+    "delivery.reshaped",
+    "delivery.failed",
+    "delivery.held",
+    "delivery.lost",
+}
 
 
 def queue_list(
@@ -113,7 +120,9 @@ def retry(connection: sqlite3.Connection, name: str | None, who: str, now: int) 
         return {"queue_id": "", "count": count}
     seq, queue_id = _one(connection, name)
     count = connection.execute(
-        "UPDATE deliveries SET state = CASE attempts WHEN 0 THEN 'due' ELSE 'deferred' END, due_at = ? "
+        # What failed begins with the whole mail again: whoever has it retried has seen to what was refused.
+        "UPDATE deliveries SET form = CASE state WHEN 'failed' THEN 'full' ELSE form END, "
+        "state = CASE attempts WHEN 0 THEN 'due' ELSE 'deferred' END, due_at = ? "
         "WHERE message = ? AND state IN ('due', 'deferred', 'failed')",
         (now, seq),
     ).rowcount
@@ -303,6 +312,7 @@ def _delivery(row: Any) -> dict[str, Any]:
         "due_at": rfc3339(row[5]) if row[3] in {"due", "deferred"} else None,
         "last_reply": row[6],
         "why": row[8],
+        "form": row[11],
     }
 
 

@@ -93,7 +93,10 @@ CREATE TABLE deliveries (
   recipient_key  TEXT NOT NULL,
   why            TEXT NOT NULL,
   new_message_id TEXT NOT NULL,
-  last_reply     TEXT NOT NULL DEFAULT ''
+  last_reply     TEXT NOT NULL DEFAULT '',
+  -- How much of the mail the copy holds, and the refusal that led to it.
+  form           TEXT NOT NULL DEFAULT 'full',
+  form_why       TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX deliveries_at_work ON deliveries (due_at, holder) WHERE state IN ('due', 'sending', 'deferred');
 CREATE INDEX deliveries_by_message ON deliveries (message);

@@ -1,4 +1,6 @@
--- Tickets at an outside desk, what is remembered of a CRM and how fast it may be asked.
+-- Copies in other forms. Tickets at an outside desk, what is remembered of a CRM and how fast it may be asked.
+ALTER TABLE deliveries ADD COLUMN form TEXT NOT NULL DEFAULT 'full';
+ALTER TABLE deliveries ADD COLUMN form_why TEXT NOT NULL DEFAULT '';
 ALTER TABLE tickets ADD COLUMN stage_mail_at INTEGER;
 ALTER TABLE tickets ADD COLUMN trashed_at INTEGER;
 CREATE INDEX tickets_in_trash ON tickets (trashed_at) WHERE trashed_at IS NOT NULL;
