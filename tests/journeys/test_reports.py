@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from journeys.companies import company
-from journeys.letters import Desk, dsn, fields, header, open_desk, support_address
+from journeys.letters import Desk, decoded, dsn, fields, header, open_desk, support_address
 from journeys.relay import OURS, mail
 from smtp_sink import Received
 
@@ -21,7 +21,7 @@ ZOE = "zoe@staff.test"  # a colleague who owns nothing
 ONE, TWO = ("solo{n}", ["own{n}@staff.test"]), ("pair{n}", ["own{n}@staff.test", "two{n}@staff.test"])
 _COMPANIES = [
     company(name.format(n=n), f"{name.format(n=n)}.example", [("deal", "open", [o.format(n=n) for o in owners])])
-    for n in range(60)
+    for n in range(100)
     for name, owners in (ONE, TWO)
 ]
 _number, _reports = count(), count()
@@ -178,7 +178,7 @@ def test_a_failed_copy_goes_to_allmember_when_nobody_else_got_it(desk: Desk) -> 
     arrived = desk.post(report, "", copy.reverse_path)
 
     assert gets(arrived) == [ALL]
-    assert case.subject.encode() in arrived[0].octets
+    assert decoded(header(arrived[0].octets, "Subject")) == case.subject
     assert case.delivery(case.owners[0]) == "failed"
     assert case.delivery(ALL) == "delivered"
     assert case.stage == "CLOSED", "a report about a copy moves nothing"
@@ -339,6 +339,108 @@ def test_a_persons_word_about_an_absence_stands_against_a_notice(desk: Desk) -> 
 
     (found,) = [a for a in desk.relay.ask("absent.list") if a["address"] == case.owners[0]]
     assert found["until"] is None
+
+
+def is_absent(desk: Desk, address: str) -> bool:
+    return address in [a["address"] for a in desk.relay.ask("absent.list")]
+
+
+LAST = (datetime.now(UTC) + timedelta(days=20)).date()
+NOTICES = [
+    pytest.param("自動応答: 見積の件", f"{LAST.month}月{LAST.day}日まで休暇をいただいております。", id="ja"),
+    pytest.param("Automatic reply: offer", f"I am away until {LAST:%Y-%m-%d}.", id="en"),
+    pytest.param("Automatische Antwort: Angebot", f"Abwesend bis zum {LAST:%d.%m.%Y}.", id="de"),
+    pytest.param("Réponse automatique : devis", f"Absent jusqu'au {LAST:%d/%m/%Y}.", id="fr"),
+    pytest.param("Odpowiedź automatyczna: oferta", f"Na urlopie do {LAST:%d.%m.%Y} r.", id="pl"),
+]
+
+
+@pytest.mark.parametrize(("subject", "text"), NOTICES)
+def test_a_notice_without_any_mark_is_known_by_its_null_reverse_path_and_words(
+    desk: Desk, subject: str, text: str
+) -> None:
+    """Exchange writes nothing else when the other side is not on Exchange too; the date is read in five languages."""
+    case = delivered(desk, owners=2)
+    owner, to = case.owners[0], case.copies[case.owners[0]].reverse_path
+    notice = mail(sender=owner, to=to, subject=subject, message_id=report_id(), body=text)
+
+    assert desk.post(notice, "", to) == []
+    (found,) = [a for a in desk.relay.ask("absent.list") if a["address"] == owner]
+    assert found["until"].startswith(f"{LAST + timedelta(days=1)}")
+
+
+def test_a_proven_colleagues_notice_to_support_makes_him_absent(desk: Desk) -> None:
+    case = delivered(desk, owners=2)
+    away, there = case.owners
+    before = len(desk.relay.tickets())
+
+    assert desk.post(absence(away, SUPPORT), "", SUPPORT, peer=OURS) == []
+    assert is_absent(desk, away)
+    assert len(desk.relay.tickets()) == before
+
+    again = mail(sender=case.customer, to=SUPPORT, subject=f"{case.subject} again", message_id=(id_ := report_id()))
+    assert gets(desk.post(again, case.customer, SUPPORT)) == [there]
+    assert "owners.absent" in [reason["code"] for reason in desk.life(id_)["decision"]["reasons"]]
+
+
+def test_a_forged_notice_to_support_makes_nobody_absent(desk: Desk) -> None:
+    case = delivered(desk)
+
+    desk.post(absence(case.owners[0], SUPPORT), "", SUPPORT)
+
+    assert not is_absent(desk, case.owners[0])
+
+
+def test_a_notice_with_a_forged_token_makes_nobody_absent(desk: Desk) -> None:
+    case = delivered(desk)
+    to = f"support+b-{'a' * 28}@desk.test"
+
+    desk.post(absence(case.owners[0], to), "", to)
+
+    assert not is_absent(desk, case.owners[0])
+
+
+@pytest.mark.parametrize("where", ["support", "bounce"])
+def test_what_an_owner_writes_himself_makes_him_not_absent(desk: Desk, where: str) -> None:
+    case = delivered(desk)
+    owner = case.owners[0]
+    to = SUPPORT if where == "support" else case.copies[owner].reverse_path
+    text = "休暇のため8月20日まで不在です。I'll be back on Monday and am out of the office until 20 August."
+    note = mail(sender=owner, to=to, subject="Out of office next week", message_id=report_id(), body=text)
+
+    desk.post(note, owner, to, peer=OURS)
+
+    assert not is_absent(desk, owner)
+
+
+def test_what_only_an_absent_owner_was_sent_goes_to_allmember(desk: Desk) -> None:
+    case = delivered(desk)
+    to = case.copies[case.owners[0]].reverse_path
+
+    arrived = desk.post(absence(case.owners[0], to), "", to)
+
+    assert gets(arrived) == [ALL]
+    assert header(arrived[0].octets, "X-Supportrelay-Id") == case.queue_id, "the customer's mail, not the notice"
+    failed = [c for c in desk.life(case.message_id)["changes"] if c["what"] == "delivery.failed"]
+    assert "away until" in failed[0]["why"]["text"]
+
+
+def test_what_a_notice_to_support_answers_goes_to_allmember(desk: Desk) -> None:
+    case = delivered(desk)
+    notice = absence(case.owners[0], SUPPORT, **{"In-Reply-To": case.message_id})
+
+    assert gets(desk.post(notice, "", SUPPORT, peer=OURS)) == [ALL]
+    assert desk.ticket(case.subject)["messages"] == 1
+
+
+def test_only_when_both_owners_are_away_allmember_gets_the_mail(desk: Desk) -> None:
+    case = delivered(desk, owners=2)
+    arrived = []
+    for owner in case.owners:
+        to = case.copies[owner].reverse_path
+        arrived.append(gets(desk.post(absence(owner, to), "", to)))
+
+    assert arrived == [[], [ALL]]
 
 
 def test_another_robots_answer_makes_nobody_absent(desk: Desk) -> None:
@@ -514,6 +616,130 @@ def test_any_other_report_is_for_the_admins_and_makes_no_ticket(desk: Desk) -> N
     assert gets(arrived) == [ADMIN]
     assert b"support \xe6\xa1\x88\xe5\x86\x85" not in arrived[0].octets, "no banner on a report"
     assert len(desk.relay.tickets()) == before
+
+
+def test_our_signed_mark_in_the_returned_part_names_the_copy(desk: Desk) -> None:
+    case = delivered(desk)
+    trail = header(case.copies[case.owners[0]].octets, "X-Supportrelay-Trail")
+    returned = f"X-Supportrelay-Trail: {trail}\r\n\r\n".encode()
+    report = dsn(returned, [("box@elsewhere.example", "failed", "5.1.1")], to=SUPPORT, message_id=report_id())
+
+    assert gets(desk.post(report, "", SUPPORT)) == [ALL]
+    assert case.delivery(case.owners[0]) == "failed"
+
+
+# --- reports in words
+
+
+def qmail(recipient: str, returned: bytes, to: str, *, words: str = "Sorry, no mailbox here by that name.") -> bytes:
+    """As qmail writes it: no structure, and what is returned stands in the text."""
+    text = (
+        "Hi. This is the qmail-send program at mx.staff.test.\r\n"
+        "I'm afraid I wasn't able to deliver your message to the following addresses.\r\n\r\n"
+        f"<{recipient}>:\r\n{words}\r\n\r\n--- Below this line is a copy of the message.\r\n\r\n"
+    )
+    sender = "MAILER-DAEMON@mx.staff.test"
+    octets = mail(sender=sender, to=to, subject="failure notice", message_id=report_id(), body=text)
+    return octets.rstrip() + b"\r\n\r\n" + returned
+
+
+def test_a_report_in_words_with_the_token_acts(desk: Desk) -> None:
+    case = delivered(desk)
+    copy = case.copies[case.owners[0]]
+    report = qmail(case.owners[0], copy.octets, copy.reverse_path)
+
+    assert gets(desk.post(report, "", copy.reverse_path)) == [ALL]
+    assert case.delivery(case.owners[0]) == "failed"
+
+
+@pytest.mark.parametrize("reverse_path", ["", "MAILER-DAEMON@mx.staff.test"], ids=["null-path", "mailer-daemon"])
+def test_a_report_in_words_that_lost_its_token_is_known_by_what_it_returns(desk: Desk, reverse_path: str) -> None:
+    """And it never goes to the owner whose copy bounced."""
+    case = delivered(desk)
+    copy = case.copies[case.owners[0]]
+
+    arrived = desk.post(qmail(case.owners[0], copy.octets, SUPPORT), reverse_path, SUPPORT)
+
+    assert gets(arrived) == [ALL]
+    assert b"qmail-send" not in arrived[0].octets
+    assert case.delivery(case.owners[0]) == "failed"
+
+
+@pytest.mark.parametrize("sender", ["MAILER-DAEMON@mx.staff.test", "mx@staff.test"])
+def test_what_only_reads_like_a_report_is_shown_and_nothing_follows(desk: Desk, sender: str) -> None:
+    """RULES 3.7: low confidence."""
+    case = delivered(desk)
+    to = case.copies[case.owners[0]].reverse_path
+    text = f"We are sorry, something went wrong and it could not be delivered: {case.owners[0]}"
+    report = mail(sender=sender, to=to, subject="About your mail", message_id=(id_ := report_id()), body=text)
+
+    assert gets(desk.post(report, "", to)) == [ADMIN]
+    assert case.delivery(case.owners[0]) == "delivered"
+    life = desk.life(id_)
+    assert "report.possible" in [reason["code"] for reason in life["decision"]["reasons"]]
+    assert life["direction"] == "report"
+
+
+def test_a_report_about_the_administrators_own_address_does_not_go_there(desk: Desk) -> None:
+    report = dsn(b"Subject: x\r\n\r\n", [(ADMIN, "failed", "5.1.1")], to=SUPPORT, message_id=report_id())
+
+    assert desk.post(report, "", SUPPORT) == []
+
+
+# --- other reports on people's mail
+
+
+def answered(case: Case, sender: str = ZOE) -> bytes:
+    """A colleague's answer that closed the ticket."""
+    answer = mail(
+        sender=sender,
+        to=case.customer,
+        cc=SUPPORT if sender == ZOE else "",
+        subject=f"Re: {case.subject}",
+        message_id=report_id(),
+        headers={"In-Reply-To": case.message_id},
+    )
+    case.desk.post(answer, ZOE, SUPPORT, peer=OURS)
+    return answer
+
+
+def test_a_report_in_words_on_a_colleagues_mail_tells_him(desk: Desk) -> None:
+    case = delivered(desk)
+    answer = answered(case)
+
+    assert gets(desk.post(qmail(case.customer, answer, SUPPORT), "", SUPPORT)) == [ZOE]
+    assert case.stage == "NEW"
+
+
+def test_a_customers_receipt_is_kept_on_the_ticket_and_disturbs_nobody(desk: Desk) -> None:
+    case = delivered(desk)
+    answer = answered(case)
+    receipt = dsn(answer, [(case.customer, "displayed", "2.0.0")], to=SUPPORT, message_id=report_id())
+    receipt = receipt.replace(b"delivery-status", b"disposition-notification")
+
+    assert desk.post(receipt, case.customer, SUPPORT) == []
+    assert case.stage == "CLOSED"
+    assert desk.ticket(case.subject)["messages"] == 3
+
+
+def test_a_mail_that_did_arrive_disturbs_nobody(desk: Desk) -> None:
+    case = delivered(desk)
+    report = dsn(answered(case), [(case.customer, "relayed", "2.0.0")], to=SUPPORT, message_id=report_id())
+
+    assert desk.post(report, "", SUPPORT) == []
+    assert case.stage == "CLOSED"
+
+
+def test_a_complaint_alerts_the_admins_and_the_writer(desk: Desk) -> None:
+    case = delivered(desk)
+    answer = answered(case)
+    complaint = dsn(answer, [(case.customer, "failed", "5.0.0")], to=SUPPORT, message_id=report_id())
+    complaint = complaint.replace(b"delivery-status", b"feedback-report").replace(
+        b"Reporting-MTA: dns; mx.staff.test\r\n\r\n", b"Feedback-Type: abuse\r\n\r\n"
+    )
+
+    assert gets(desk.post(complaint, "abuse@provider.example", SUPPORT)) == [ADMIN, ZOE]
+    assert case.stage == "CLOSED"
 
 
 # --- mail that is only passed on

@@ -89,7 +89,7 @@ _UNTIL_DAY_FIRST = rf"\b(?:bis(?: zum| einschließlich| einschl\.| inkl\.){{0,2}
 _BACK = (
     r"\b(?:back|return(?:ing|s)?|zurück|wieder|de retour|mon retour|reprise|reprends|à partir du|"
     r"wracam|wrócę|powrót|powracam|będę (?:ponownie )?dostępn[ya])\b"
-    rf"(?: (?!until|till|bis|jusqu|do )[^\s.]{{1,14}}){{0,6}}? (?:on |am |ab |ab dem |le |od |dnia )?{_SOME}"
+    rf"(?: (?!until|till|bis|jusqu|do )[^\s.]{{1,14}}){{0,4}}? (?:on |am |ab |ab dem |le |od |dnia )?{_SOME}"
 )
 _FROM_DAY = rf"\b(?:ab|am) (?:dem )?{_SOME}"  # German puts what happens on that day behind it
 _AGAIN = r".{0,40}?\b(?:wieder|zurück|erreichbar)\b"

@@ -6,20 +6,21 @@ report.
 
 from dataclasses import replace
 
-from supportrelay.core.absence import away_until
-from supportrelay.core.automatic import AutomaticKind
 from supportrelay.core.decision import CopyPlan, Decision, Direction, Recipient, TicketAction, TicketPlan
-from supportrelay.core.delivery import Cause, DeliveryKind, DeliveryState, Outcome, OutcomeKind, Phase
-from supportrelay.core.membership import Membership
+from supportrelay.core.delivery import DeliveryKind, DeliveryState
+from supportrelay.core.errors import TransientFailure
+from supportrelay.core.mailbox import Mailbox
+from supportrelay.core.owners import owners_of_deals
 from supportrelay.core.ports import Change, DeliveryView, WhereFrom
 from supportrelay.core.reason import Reason
 from supportrelay.core.recipients import each_once, passed_on
 from supportrelay.core.report import Report, ReportedRecipient, read_report
 from supportrelay.core.sight import own_trail
 from supportrelay.core.thread import Match
-from supportrelay.core.ticket import Stage
-from supportrelay.core.token import read_delivery_token
+from supportrelay.core.ticket import Stage, TicketView
+from supportrelay.core.token import read_delivery_token, read_trail
 from supportrelay.core.value import value_class
+from supportrelay.flow.absences import fail_copy, is_own_notice, is_persons_copy, note_absence
 from supportrelay.flow.assess import Assessment
 from supportrelay.flow.failover import sweep
 from supportrelay.flow.office import Office, Rulebook
@@ -49,18 +50,28 @@ class _Reported:
 
 
 def concerns_report(assessment: Assessment) -> bool:
-    """A report, or automatic mail at a bounce address; a person's mail there is mail to support in that ticket.
+    """A report, a colleague's own absence notice, or what no person sent to a bounce address.
 
-    What is only passed on (postmaster's, submission's other recipients) is passed on, whatever it is.
+    A person's mail there is mail to support in that ticket. What is only passed on (postmaster's, submission's other
+    recipients) is passed on, whatever it is.
     """
     sight = assessment.sight
     if not assessment.paths.desk:
         return False
-    return sight.direction == Direction.REPORT or (sight.delivery_id is not None and sight.is_automatic)
+    if sight.direction == Direction.REPORT or is_own_notice(assessment):
+        return True
+    return sight.delivery_id is not None and (sight.is_automatic or _is_from_nobody(assessment))
+
+
+def _is_from_nobody(assessment: Assessment) -> bool:
+    """A null reverse-path at a bounce address: no person's mail program writes that, however the mail reads."""
+    return not assessment.envelope.reverse_path and not assessment.sight.author.is_form
 
 
 def explain_report(assessment: Assessment) -> Filed:
     """What ``explain`` says of a report; nothing is acted on."""
+    if assessment.sight.is_automatic and assessment.sight.direction != Direction.REPORT:
+        return Filed(_decision(assessment, Direction.AUTOMATIC, (Reason.of("report.answer_to_copy"),)), Match())
     return Filed(_decision(assessment, Direction.REPORT, (Reason.of("report.explained"),)), Match())
 
 
@@ -72,38 +83,40 @@ async def file_report(office: Office, rulebook: Rulebook, assessment: Assessment
     """
     sight = assessment.sight
     named = await office.store.delivery(sight.delivery_id) if sight.delivery_id is not None else None
-    if sight.direction != Direction.REPORT:
-        return await _file_answer(office, assessment, named)
-    report = read_report(octets, assessment.facts)
+    if sight.is_automatic and sight.direction != Direction.REPORT:
+        return await _file_answer(office, rulebook, assessment, named)
+    is_named = named is not None or not assessment.envelope.reverse_path
+    report = read_report(octets, assessment.facts, is_named=is_named)
     reported = await _about_copies(office, assessment, report, named)
     if reported:
-        return await _act(office, rulebook, assessment, reported)
-    told = await _tell_writer(office, assessment, report) if report is not None else None
+        return await _act(office, rulebook, assessment, report, reported)
+    told = await _tell_writer(office, rulebook, assessment, report) if report is not None else None
     if told is not None:
         return told
-    admins = tuple(Recipient(a, DeliveryKind.ADMIN, "report") for a in rulebook.desk.admins)
+    admins = _but_the_bouncing(_admins(rulebook), report)
     reason = Reason.of("report.of_nothing_known")
     return Filed(_decision(assessment, Direction.REPORT, (reason,), recipients=admins), Match())
+
+
+def _admins(rulebook: Rulebook) -> tuple[Recipient, ...]:
+    return tuple(Recipient(a, DeliveryKind.ADMIN, "report") for a in rulebook.desk.admins)
+
+
+def _but_the_bouncing(people: tuple[Recipient, ...], report: Report | None) -> tuple[Recipient, ...]:
+    """Without whom the report says mail does not reach: his copy would come back as the next report (RULES 3.9)."""
+    failed = {one.address for one in report.recipients if one.action == "failed"} if report else set()
+    return tuple(one for one in people if one.address.lower() not in failed)
 
 
 # --- answers of robots to our copies
 
 
-async def _file_answer(office: Office, assessment: Assessment, named: DeliveryView | None) -> Filed:
-    """An automatic answer at a bounce address goes to nobody; an absence notice makes that owner absent."""
-    reasons = [Reason.of("report.answer_to_copy")]
-    is_absence = assessment.sight.automatic.kind == AutomaticKind.OOO
-    if named is not None and is_absence and _is_person(named, assessment.members):
-        now = office.now()
-        until = away_until(f"{assessment.facts.subject}\n{assessment.facts.body_text}", now)
-        key = named.recipient.lower()
-        # What a person said, or an earlier notice that reaches further, stands.
-        known = await office.store.absent_until(now)
-        if key not in known or ((end := known[key]) is not None and end < until):
-            await office.store.absent_set(named.recipient, "relay", now, until=until)
-        reasons.append(Reason.of("report.absence", owner=named.recipient, until=f"{until:%Y-%m-%d}"))
+async def _file_answer(office: Office, rulebook: Rulebook, assessment: Assessment, named: DeliveryView | None) -> Filed:
+    """An automatic answer to a copy goes to nobody; an absence notice makes that owner absent."""
+    absence = await note_absence(office, rulebook, assessment, named)
+    reasons = (Reason.of("report.answer_to_copy"), *absence)
     ticket_id = named.ticket_id if named else None
-    return Filed(_decision(assessment, Direction.AUTOMATIC, tuple(reasons), ticket_id=ticket_id), Match())
+    return Filed(_decision(assessment, Direction.AUTOMATIC, reasons, ticket_id=ticket_id), Match())
 
 
 # --- reports about our copies
@@ -113,12 +126,12 @@ async def _about_copies(
     office: Office, assessment: Assessment, report: Report | None, named: DeliveryView | None
 ) -> list[_Reported]:
     """The copies of ours that the report is about: by the token, else by what its returned part says."""
-    members = assessment.members
     if named is not None:
         return [_Reported(named, _said_of(named, report, assessment))]
     if report is None:
         return []
-    copies = await office.store.deliveries_of(report.returned_queue_id) if report.returned_queue_id else []
+    queue_id = _returned_queue_id(office, report)
+    copies = await office.store.deliveries_of(queue_id) if queue_id else []
     found: dict[int, _Reported] = {}
     for said in report.recipients:
         copy = next((c for c in copies if c.recipient.lower() == said.address), None)
@@ -128,60 +141,73 @@ async def _about_copies(
             found.setdefault(copy.delivery_id, _Reported(copy, said))
     if not found and len(copies) == 1 and report.recipients:
         # Sent on to another address of that person, which is the one reported.
-        found[copies[0].delivery_id] = _Reported(copies[0], _worst(report, copies[0], members))
+        found[copies[0].delivery_id] = _Reported(copies[0], _worst(report, copies[0], assessment))
     return list(found.values())
+
+
+def _returned_queue_id(office: Office, report: Report) -> str:
+    """By our signed mark, else by the field that anybody who has seen a copy could write."""
+    mark = read_trail(office.keys, report.returned_trail)
+    return mark.queue_id if mark else report.returned_queue_id
 
 
 def _said_of(copy: DeliveryView, report: Report | None, assessment: Assessment) -> ReportedRecipient | None:
     """What a report that came with the copy's own token says of it."""
     if report is not None:
-        return _worst(report, copy, assessment.members)
+        return _worst(report, copy, assessment)
     # No structure, but the field by which Exim names what failed for good; with a token that is enough.
     failed = assessment.facts.first("x-failed-recipients")
     return ReportedRecipient(copy.recipient.lower(), "failed", diagnostic="X-Failed-Recipients") if failed else None
 
 
-def _worst(report: Report, copy: DeliveryView, members: Membership) -> ReportedRecipient | None:
+def _worst(report: Report, copy: DeliveryView, assessment: Assessment) -> ReportedRecipient | None:
     """The failure among what is reported, else the first.
 
     A list's copy has failed only when the list itself is named: one member's full mailbox is not the list's.
     """
     if report.kind != "delivery-status":
         return None
-    is_person = _is_person(copy, members)
+    is_person = is_persons_copy(copy, assessment)
     mine = [r for r in report.recipients if is_person or r.address in {"", copy.recipient.lower()}]
     return next((r for r in mine if r.action == "failed"), mine[0] if mine else None)
 
 
-def _is_person(copy: DeliveryView, members: Membership) -> bool:
-    return copy.kind in {DeliveryKind.OWNER, DeliveryKind.ADMIN} and not members.is_allmember(copy.recipient.lower())
-
-
-async def _act(office: Office, rulebook: Rulebook, assessment: Assessment, reported: list[_Reported]) -> Filed:
-    """Failed acts on its copy, everything else is noted."""
+async def _act(
+    office: Office, rulebook: Rulebook, assessment: Assessment, report: Report | None, reported: list[_Reported]
+) -> Filed:
+    """Failed acts on its copy, everything else is noted; what only reads like a failure is shown to the admins."""
     reasons: list[Reason] = []
     changes: list[Change] = []
     nobody_got_it = False
+    is_possible = _is_only_possible(report, reported)
     for one in reported:
         copy, said = one.copy, one.said
-        if said is not None and one.is_failure:
-            text = f"reported later: {said.diagnostic}"
-            nobody_got_it |= await _fail(office, copy, status=said.status, text=text)
+        if said is not None and one.is_failure and not is_possible:
+            text = f"reported later ({said.severity or 'failed'}, {said.cause or 'other'}): {said.diagnostic}"
+            nobody_got_it |= await fail_copy(office, copy, status=said.status, text=text)
             reasons.append(Reason.of("report.failed", recipient=copy.recipient, status=said.status or "5.0.0"))
-        else:
-            action = f"{said.address} {said.action} {said.status}"[:200] if said else ""
-            changes.append(Change("delivery.reported", "relay", {"actions": [action]}, delivery_id=copy.delivery_id))
-            reasons.append(Reason.of("report.noted", recipient=copy.recipient))
+            continue
+        action = f"{said.address} {said.action} {said.status}".strip()[:200] if said else ""
+        action = f"possible: {action}" if is_possible else action
+        changes.append(Change("delivery.reported", "relay", {"actions": [action]}, delivery_id=copy.delivery_id))
+        code = "report.possible" if is_possible else "report.noted"
+        reasons.append(Reason.of(code, recipient=copy.recipient))
     if nobody_got_it:
         await sweep(office, rulebook)
-    decision = _decision(assessment, Direction.REPORT, tuple(reasons), ticket_id=reported[0].copy.ticket_id)
+    readers: tuple[Recipient, ...] = ()
+    if is_possible:
+        bouncing = {one.copy.recipient.lower() for one in reported}
+        readers = tuple(one for one in _admins(rulebook) if one.address.lower() not in bouncing)
+    ticket_id = reported[0].copy.ticket_id
+    decision = _decision(assessment, Direction.REPORT, tuple(reasons), ticket_id=ticket_id, recipients=readers)
     return Filed(decision, Match(), tuple(changes))
 
 
-async def _fail(office: Office, copy: DeliveryView, *, status: str, text: str) -> bool:
-    """Mark a copy as not arrived; True when nobody else got the mail."""
-    outcome = Outcome(OutcomeKind.FAILED, Phase.DOT, status=status, text=text[:500], cause=Cause.RECIPIENT)
-    return (await office.store.fail_delivery(copy.delivery_id, outcome, office.now())).nobody_got_it
+def _is_only_possible(report: Report | None, reported: list[_Reported]) -> bool:
+    """Nobody can tell what it says, or its form is not known well enough to act on (RULES 3.7)."""
+    if report is None:
+        return all(one.said is None for one in reported)
+    return not report.is_certain
 
 
 # --- our copy comes back
@@ -202,7 +228,7 @@ async def note_return(office: Office, rulebook: Rulebook, assessment: Assessment
     copy = _sent_back(office, assessment, copies)
     if copy is None or copy.state in {DeliveryState.FAILED, DeliveryState.DROPPED}:
         return
-    if await _fail(office, copy, status="", text="a forwarding rule of the recipient sent this copy back to us"):
+    if await fail_copy(office, copy, status="", text="a forwarding rule of the recipient sent this copy back to us"):
         await sweep(office, rulebook)
 
 
@@ -212,7 +238,7 @@ _FORWARDER_FIELDS = ("resent-from", "x-forwarded-for", "delivered-to", "x-origin
 def _sent_back(office: Office, assessment: Assessment, copies: list[DeliveryView]) -> DeliveryView | None:
     """Whose copy came back: by the token in the reverse-path, by the forwarder's name, else the only one there is."""
     members, envelope = assessment.members, assessment.envelope
-    people = [copy for copy in copies if _is_person(copy, members)]
+    people = [copy for copy in copies if is_persons_copy(copy, assessment)]
     reverse_path = envelope.reverse_path.lower()
     token = members.bounce_token(reverse_path)
     if token is not None:
@@ -231,22 +257,19 @@ def _sent_back(office: Office, assessment: Assessment, copies: list[DeliveryView
 # --- reports about others' mail
 
 
-async def _tell_writer(office: Office, assessment: Assessment, report: Report) -> Filed | None:
-    """A report on staff's own mail to a customer: on its ticket, back to NEW, and the writer is told."""
+async def _tell_writer(office: Office, rulebook: Rulebook, assessment: Assessment, report: Report) -> Filed | None:
+    """A report on our people's own mail to a customer: on its ticket, a failure back to NEW, and the writer is told."""
     writer = report.returned_from
-    if writer is None or not assessment.members.is_staff(writer) or not report.returned_message_id:
+    if writer is None or not _is_our_peoples(assessment, writer) or not report.returned_message_id:
         return None
     gathered = await office.store.gather(WhereFrom(in_reply_to=(report.returned_message_id,)))
     if not gathered.hits:
         return None
     ticket = gathered.hits[0].ticket
-    is_failure = report.kind == "delivery-status" and any(r.action == "failed" for r in report.recipients)
-    decision = _decision(
-        assessment,
-        Direction.REPORT,
-        (Reason.of("report.on_staff_mail", writer=writer.key),),
-        recipients=(Recipient(f"{writer.local}@{writer.domain}", DeliveryKind.OWNER, "writer"),),
-    )
+    readers = _but_the_bouncing(await _readers(office, rulebook, assessment, report, writer, ticket), report)
+    code = "report.on_staff_mail" if readers else "report.on_staff_mail_noted"
+    decision = _decision(assessment, Direction.REPORT, (Reason.of(code, writer=writer.key),), recipients=readers)
+    is_failure = report.is_certain and _says(report, "failed")
     plan = TicketPlan(
         TicketAction.JOIN,
         ticket.id,
@@ -257,6 +280,52 @@ async def _tell_writer(office: Office, assessment: Assessment, report: Report) -
     )
     copy = replace(decision.copy, banner="full", is_first=False) if decision.copy else None
     return Filed(replace(decision, customer=ticket.customer, ticket=plan, copy=copy), Match(ticket=ticket))
+
+
+def _is_our_peoples(assessment: Assessment, writer: Mailbox) -> bool:
+    """Written by a colleague, or in the name of support@; our copies' own sender is neither."""
+    members = assessment.members
+    is_support = members.support_address(writer.key) is not None and members.sender_of(writer.key) is None
+    return is_support or members.is_staff(writer)
+
+
+def _says(report: Report, *actions: str) -> bool:
+    return report.kind == "delivery-status" and any(one.action in actions for one in report.recipients)
+
+
+async def _readers(
+    office: Office, rulebook: Rulebook, assessment: Assessment, report: Report, writer: Mailbox, ticket: TicketView
+) -> tuple[Recipient, ...]:
+    """The writer, of a complaint the admins too; of a receipt, or a mail that did arrive, nobody (RULES 3.3, 3.5).
+
+    Who wrote in the name of support@ is not known: the ticket's owners are told, else Allmember.
+    """
+    if report.kind == "disposition-notification" or _says(report, "delivered", "relayed", "expanded"):
+        return ()
+    people: tuple[Recipient, ...]
+    if assessment.members.support_address(writer.key) is None:
+        people = (Recipient(f"{writer.local}@{writer.domain}", DeliveryKind.OWNER, "writer"),)
+    else:
+        owners = await _owners_now(office, rulebook, assessment, ticket)
+        everybody = rulebook.address(assessment.sight.address.name).allmember
+        people = owners or tuple(Recipient(a, DeliveryKind.LIST, "allmember") for a in everybody)
+    return (*people, *_admins(rulebook)) if report.kind == "feedback-report" else people
+
+
+async def _owners_now(
+    office: Office, rulebook: Rulebook, assessment: Assessment, ticket: TicketView
+) -> tuple[Recipient, ...]:
+    """The owners of the ticket's deal as they are now; a CRM that is silent keeps no report waiting."""
+    try:
+        asked = [await rulebook.directory.deal(one) for one in ticket.deal_id.split(",") if one]
+    except TransientFailure:
+        return ()
+    absent = frozenset(await office.store.absent_until(office.now()))
+    deals = [deal for deal in asked if deal is not None]
+    if not deals:
+        return ()
+    found = owners_of_deals(deals, is_ours=assessment.members.is_ours, absent=absent)
+    return tuple(Recipient(a, DeliveryKind.OWNER, "owner") for a in found.owners)
 
 
 def _decision(
