@@ -123,7 +123,7 @@ def test_a_ticket_moved_and_merged_here_shows_there(both: HubSpotWorld) -> None:
     both.relay.run("tickets", "move", one["id"], "対応中")
     both.settle()
     assert stage_there(both, one["external_id"]) == "2"
-    both.relay.run("tickets", "merge", two["id"], one["id"])
+    both.relay.ask("tickets.merge", id=two["id"], into=one["id"])
     both.settle()
     write(both, "Re: part 2", "<m3@acme1.example>", "k2@acme1.example", answers="<m2@acme1.example>")
     both.settle()
@@ -154,7 +154,7 @@ def test_companies_and_deals_merged_there_keep_their_customers(both: HubSpotWorl
     both.double.merge("companies", ids["companies"]["keeper"], ids["companies"]["loser"])
     both.double.merge("deals", ids["deals"]["kept deal"], ids["deals"]["other deal"])
     both.double.set_owners(ids["deals"]["loser deal"], [BEN])
-    both.relay.run("crm", "refresh")
+    both.relay.ask("crm.refresh")
     time.sleep(0.6)  # HubSpot's search lags so far, and the search is what finds a company
     write(both, "after", "<c2@loser.example>", "k@loser.example")
     write(both, "after, deals", "<c3@deals.example>", "k@deals.example")
@@ -170,22 +170,18 @@ HOSTILE = [
     pytest.param("deep", {}, id="100,000 lists in each other"),
     pytest.param("html", {}, id="a page"),
     pytest.param("redirect", {"location": "http://169.254.169.254/latest/meta-data/"}, id="the cloud's own address"),
-    pytest.param("gzip_bomb", {}, id="a gzip bomb"),
-    pytest.param("types", {"how": "scrambled"}, id="wrong types"),
 ]
 
 
 @pytest.mark.parametrize(("kind", "more"), HOSTILE)
-def test_an_answer_nobody_should_give_stops_no_mail(
-    kind: str, more: dict[str, Any], both: HubSpotWorld, request: pytest.FixtureRequest
-) -> None:
+def test_an_answer_nobody_should_give_stops_no_mail(kind: str, more: dict[str, Any], both: HubSpotWorld) -> None:
     number = next(n for n, param in enumerate(HOSTILE) if param.values[0] == kind)
     known, stranger = f"kunde@acme{10 + number}.example", f"kunde@acme{20 + number}.example"
     write(both, f"known {kind}", f"<k1@{kind}.example>", known)
     both.settle()
     fault = both.double.fault(kind, path="/(companies|contacts|deals|owners|associations)", **more)
     try:
-        both.relay.run("crm", "refresh")
+        both.relay.ask("crm.refresh")
         begun = time.monotonic()
         write(both, f"known again {kind}", f"<k2@{kind}.example>", known)
         write(both, f"stranger {kind}", f"<s@{kind}.example>", stranger)
@@ -196,7 +192,7 @@ def test_an_answer_nobody_should_give_stops_no_mail(
         assert both.double.hits(fault) > 0
     finally:
         both.double.clear_faults()
-        both.relay.run("crm", "check", expect=0)
+        both.relay.ask("crm.check")
     both.settle()
     assert "Traceback" not in both.relay.log_path.read_text()
 
@@ -352,7 +348,7 @@ def test_a_new_token_by_sighup_catches_up(told: HubSpotWorld) -> None:
     told.settle()
     new = "pat-na1-double-1111"
     told.double.set(tokens={new: list(ALL_SCOPES)})
-    told.relay.run("crm", "refresh")
+    told.relay.ask("crm.refresh")
     write(told, "refused", "<s2@acme4.example>", "k@acme4.example")
     write(told, "Re: old token", "<s3@acme4.example>", "k@acme4.example", answers="<s1@acme4.example>")
     wait_for(
