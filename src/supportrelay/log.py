@@ -49,6 +49,7 @@ EVENTS: dict[str, str] = {
     "message.station_broke": "A station broke on a message; it is tried again, and held the third time.",
     "message.not_held": "A message that broke a station could not be held.",
     "message.failed_over": "Nobody got a message; Allmember gets it.",
+    "robots.stopped": "Too much automatic mail of one kind: it is held for three hours, a person releases it.",
     "message.dead": "Nobody got a message, Allmember neither: everything was tried. It is kept; a person has to look.",
     "copy.not_composed": "A copy could not be written as it should; it goes out as an attachment under a banner.",
     "desk.opened": "A ticket was made at the outside desk.",

@@ -15,6 +15,7 @@ from supportrelay.core.envelope import Envelope
 from supportrelay.core.facts import Facts
 from supportrelay.core.mailbox import Mailbox
 from supportrelay.core.next_hop import NextHop
+from supportrelay.core.robot_limits import Limit, RobotStop
 from supportrelay.core.ticket import Hit, Stage
 from supportrelay.core.value import value_class
 
@@ -519,6 +520,12 @@ class Store(Protocol):
 
     async def absent_until(self, now: datetime) -> Mapping[str, datetime | None]:
         """Who is away now (comparing form) and until when (None: until told otherwise)."""
+        ...
+
+    async def count_robot(
+        self, queue_id: str, limits: Mapping[str, Sequence[Limit]], now: datetime
+    ) -> RobotStop | None:
+        """Count an automatic mail, once however often it is asked; the stop that holds it, None when it may go."""
         ...
 
 

@@ -21,6 +21,7 @@ from supportrelay.flow.compose import Original
 from supportrelay.flow.deliver import Deliverer
 from supportrelay.flow.office import Office, Rulebook
 from supportrelay.flow.reports import Filed, concerns_report, explain_report, file_report, note_return
+from supportrelay.flow.robots import hold_too_much
 from supportrelay.flow.settlement import PROBE, settlement_of, waiting
 from supportrelay.log import get_logger
 
@@ -74,13 +75,22 @@ async def decide_on(
         raise _EarlierMailError(assessment.gathered.undecided)
     assessment = await only_the_same(office, assessment, accepted.octets)
     if concerns_report(assessment):
-        filed = await file_report(office, rulebook, assessment, accepted.octets) if acts else explain_report(assessment)
-        return _as_assigned(filed, assessment), filed.changes
+        if not acts:
+            filed = explain_report(assessment)
+            return _as_assigned(filed, assessment), filed.changes
+        filed = await file_report(office, rulebook, assessment, accepted.octets)
+        if is_released:
+            return _as_assigned(filed, assessment), filed.changes
+        decision, held = await hold_too_much(office, rulebook, assessment, filed.decision, accepted)
+        return _as_assigned(replace(filed, decision=decision), assessment), (*filed.changes, *held)
     if acts and assessment.sight.direction == Direction.LOOP and assessment.paths.desk:
         await note_return(office, rulebook, assessment)
     assigning = assign(office, rulebook, assessment, may_wait=may_wait, is_released=is_released)
     assigned = await (meter.run("assign", assigning) if meter else assigning)
-    return _for_probe(office, assigned, facts), ()
+    if not acts or is_released or not assessment.sight.is_automatic:
+        return _for_probe(office, assigned, facts), ()
+    decision, held = await hold_too_much(office, rulebook, assessment, assigned.decision, accepted)
+    return _for_probe(office, replace(assigned, decision=decision), facts), held
 
 
 def _as_assigned(filed: Filed, assessment: Assessment) -> Assigned:

@@ -27,11 +27,13 @@ from supportrelay.core.ports import (
     WaitingMessage,
     WhereFrom,
 )
+from supportrelay.core.robot_limits import Limit, RobotStop
 from supportrelay.edge.store import deliveries as copies
 from supportrelay.edge.store import intake, leases, lookup
 from supportrelay.edge.store.contents import LARGEST_IN_DATABASE_OCTETS, ContentFiles
 from supportrelay.edge.store.crm_store import StoreCrm
 from supportrelay.edge.store.database import as_failure, connect, prepare
+from supportrelay.edge.store.robots import count_robot
 from supportrelay.edge.store.rows import from_microseconds, to_microseconds
 from supportrelay.edge.store.settle import settle
 from supportrelay.edge.store.views import StoreViews
@@ -247,6 +249,12 @@ class SqliteStore(StoreViews, StoreCrm):
             ).fetchall()
         )
         return {address: None if until is None else from_microseconds(until) for address, until in rows}
+
+    async def count_robot(
+        self, queue_id: str, limits: Mapping[str, Sequence[Limit]], now: datetime
+    ) -> RobotStop | None:
+        """Count an automatic mail against its limits."""
+        return await self.write(lambda c: count_robot(c, queue_id, limits, to_microseconds(now)))
 
 
 def _signing_keys(connection: sqlite3.Connection) -> list[SigningKey]:

@@ -84,3 +84,20 @@ CREATE TABLE duties (
   until  INTEGER NOT NULL,
   notes  TEXT NOT NULL DEFAULT '{}'
 ) WITHOUT ROWID;
+
+-- Automatic mail of the last hours by what it counts against (core.robot_limits), for all workers together; and what of
+-- it is held until when, because it was too much.
+CREATE TABLE robot_mail (
+  key      TEXT NOT NULL,
+  queue_id TEXT NOT NULL,
+  at       INTEGER NOT NULL,
+  PRIMARY KEY (key, queue_id)
+) WITHOUT ROWID;
+CREATE INDEX robot_mail_by_time ON robot_mail (at);
+
+CREATE TABLE robot_stops (
+  key    TEXT PRIMARY KEY,
+  until  INTEGER NOT NULL,
+  count  INTEGER NOT NULL,
+  within INTEGER NOT NULL
+) WITHOUT ROWID;
