@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supportrelay.core.headers import field_value, fold_field, split_headers, without_mark
+from supportrelay.core.headers import field_value, fields_named, fold_field, split_headers, without_mark
 
 
 def _value(raw: bytes) -> str:
@@ -152,3 +152,34 @@ def test_a_text_without_any_field_has_no_header(octets: bytes) -> None:
 def test_a_byte_order_mark_before_the_first_field_is_none_of_it() -> None:
     assert without_mark(b"\xef\xbb\xbfFrom: a@x\r\n\r\n") == b"From: a@x\r\n\r\n"
     assert without_mark(b"\xef\xbb\xbf no field\r\n") == b"\xef\xbb\xbf no field\r\n"
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        pytest.param(b"a:b\r\n" * 400_000 + b"\r\nHello.\r\n", id="fields"),
+        pytest.param(b"a:" + b"b " * 1_000_000 + b"\r\n\r\nHello.\r\n", id="one-field"),
+        pytest.param(b"a:b\r\n" * 400_000, id="no-blank-line"),
+    ],
+)
+def test_an_endless_header_takes_no_endless_memory_and_ends_where_it_ends(octets: bytes) -> None:
+    block = split_headers(octets)
+
+    assert sum(len(f.raw) for f in block.fields) <= 512 * 1024
+    assert octets.startswith(b"".join(f.raw for f in block.fields))
+    assert octets[block.end :] in {b"Hello.\r\n", b""}
+
+
+def test_fields_are_found_by_name_in_an_endless_header_too() -> None:
+    octets = (
+        b"Bcc: a@b.test\r\n"
+        + b"a:b\r\n" * 400_000
+        + b"Resent-BCC : x@y.test,\r\n z@y.test\r\nX: Bcc:\r\n\r\nBcc: no\r\n"
+    )
+
+    found = fields_named(octets, split_headers(octets), frozenset({"bcc", "resent-bcc"}))
+    assert [octets[f.start : f.start + len(f.raw)] for f in found] == [f.raw for f in found]
+    assert [f.raw for f in found] == [
+        b"Bcc: a@b.test\r\n",
+        b"Resent-BCC : x@y.test,\r\n z@y.test\r\n",
+    ]

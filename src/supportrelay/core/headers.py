@@ -11,6 +11,7 @@ __all__ = [
     "HeaderField",
     "begins_with_field",
     "field_value",
+    "fields_named",
     "fold_field",
     "raw_value",
     "split_headers",
@@ -57,6 +58,7 @@ class HeaderBlock(NamedTuple):
         return None
 
 
+_LONGEST = 512 * 1024
 _new_tuple = tuple.__new__  # a quarter of the time of the constructor that NamedTuple writes
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _RAW_FIELD = re.compile(rb"[^\n]*+\n(?:[ \t][^\n]*+\n)*+(?:[ \t][^\n]*+\Z)?|[^\n]++\Z")
@@ -78,7 +80,8 @@ def split_headers(octets: bytes, start: int = 0, stop: int | None = None) -> Hea
     Lines end with CRLF or LF; a lone CR is an ordinary octet. An mbox line ("From ") and other garbage become fields
     without a name. Where the blank line is missing, the header ends before the first line that is no field, and before
     a line that looks like a boundary in any case. A text whose first lines are no fields at all has no header: its
-    first paragraph is not thrown into one. Never raises; linear.
+    first paragraph is not thrown into one. Of a header over 512 KiB only the fields at its beginning are named, for
+    each costs a hundred octets of memory and more; ``end`` is where it ends all the same. Never raises; linear.
     """
     stop = len(octets) if stop is None else stop
     if octets.startswith(b"\n", start, stop):
@@ -87,18 +90,35 @@ def split_headers(octets: bytes, start: int = 0, stop: int | None = None) -> Hea
         return HeaderBlock((), start + 2)
     blank = _BLANK_LINE.search(octets, start, stop)
     fields_end, end = (blank.start() + 1, blank.end()) if blank else (stop, stop)
+    longest = start + _LONGEST
+    looked_at = min(fields_end, longest)
     fields: list[HeaderField] = []
     at = start
-    for raw in _RAW_FIELD.findall(octets, start, fields_end):
+    for raw in _RAW_FIELD.findall(octets, start, looked_at):
         name = _USUAL_NAMES.get(raw[: raw.find(b":")]) or _field_name(raw)
         if not name and at > start and (not blank or raw.startswith(b"--")):
             end, blank = at, None
             break
         fields.append(_new_tuple(HeaderField, (name, raw, at)))
         at += len(raw)
+    if at == longest < fields_end:
+        fields.pop()  # the cut went through it
     if fields and not fields[0].name and _has_no_field(fields):  # one look for all mail that begins as it should
         return HeaderBlock((), start, is_closed=False)
     return HeaderBlock(tuple(fields), end, is_closed=bool(blank))
+
+
+def fields_named(octets: bytes, header: HeaderBlock, names: frozenset[str]) -> list[HeaderField]:
+    """The fields of these names, in order; those too of a header so long that ``header.fields`` is not all of it."""
+    found = [field for field in header.fields if field.name in names]
+    if header.end > _LONGEST:
+        at = header.fields[-1].start + len(header.fields[-1].raw) if header.fields else 0
+        found += (
+            HeaderField(name, match[0], match.start())
+            for match in _RAW_FIELD.finditer(octets, at, header.end)
+            if (name := _field_name(match[0])) in names
+        )
+    return found
 
 
 _MARK = b"\xef\xbb\xbf"

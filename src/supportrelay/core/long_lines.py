@@ -2,9 +2,9 @@
 
 from supportrelay.core.headers import HeaderBlock
 from supportrelay.core.mime import Part, part_octets, walk
-from supportrelay.core.part_edit import CannotEdit, check_readable, ended, re_encode
+from supportrelay.core.part_edit import CannotEdit, check_readable, check_size, ended, re_encode
 from supportrelay.core.splice import MAX_LINE, Edit, first_long_line
-from supportrelay.core.transfer import base64_lines, quoted_printable
+from supportrelay.core.transfer import base64_lines, quoted_printable, relined_base64
 
 __all__ = ["refold", "shorten_fields", "shorten_parts"]
 
@@ -63,6 +63,11 @@ def _shorten_part(octets: bytes, part: Part) -> list[Edit]:
     if part.transfer_encoding == "base64":
         return [Edit(part.body_start, part.end, ended(octets, part, base64_lines(body)))]
     if part.transfer_encoding == "quoted-printable":
+    if part.transfer_encoding == "base64":
+        digits = relined_base64(octets[part.body_start : part.end])
+        if digits is not None:
+            return [Edit(part.body_start, part.end, ended(octets, part, digits))]
+    check_size(part)
         return [Edit(part.body_start, part.end, ended(octets, part, quoted_printable(body)))]
     if part.content_type.startswith(("message/", "multipart/")):
         raise CannotEdit(f"a long line in {part.content_type}")

@@ -14,14 +14,24 @@ from supportrelay.core.mime import Part, part_octets
 from supportrelay.core.splice import Edit, first_long_line
 from supportrelay.core.transfer import base64_lines, best_encoding, quoted_printable, quoted_printable_offset
 
-__all__ = ["CannotEdit", "check_readable", "edit_html", "edit_text", "ended", "re_encode", "rewrite_base64"]
+__all__ = [
+    "CannotEdit",
+    "check_readable",
+    "check_size",
+    "edit_html",
+    "edit_text",
+    "ended",
+    "re_encode",
+    "rewrite_base64",
+]
 
 _BOM = b"\xef\xbb\xbf"
 _QUOTED_BOM = b"=EF=BB=BF"
 _READABLE = frozenset({"7bit", "8bit", "binary", "base64", "quoted-printable"})
 _CHARSET_PARAMETER = re.compile(rb"(;\s*charset\s*=\s*)(\"[^\"\\\r\n]*\"|[^\s;\"()]+)", re.IGNORECASE)
 _FLOWED_STUFFED = (" ", ">", "From ")
-_MAX_HEAD = 512 * 1024  # how far a <body> is looked for in quoted-printable
+_MAX_HEAD = 512 * 1024  # how far a <body> is looked for
+_MAX_ANEW = 2 * 1024 * 1024  # octets of a text that is read and written anew; a larger one stays as it is
 
 _Edited = tuple[list[Edit], list[str]]
 
@@ -37,7 +47,8 @@ def edit_text(octets: bytes, part: Part, banner: Banner) -> _Edited:
     """Edits that put the banner before the text of a text/plain part, and notes.
 
     Raises:
-        CannotEdit: Its text or its transfer encoding cannot be read without loss.
+        CannotEdit: Its text or its transfer encoding cannot be read without loss, or it is too large to be written
+            anew where it would have to be.
     """
     check_readable(part)
     text = _banner_lines(banner.text, is_flowed=part.parameters.get("format", "").lower() == "flowed")
@@ -62,6 +73,7 @@ class _Body:
 
     def decoded(self) -> bytes:
         if self._decoded is None:
+            check_size(self._part)
             self._decoded = part_octets(self._octets, self._part)
         return self._decoded
 
@@ -128,7 +140,7 @@ def edit_html(octets: bytes, part: Part, banner: Banner) -> _Edited:
     one of these: no reader interprets it in HTML, and written anew what was words could become a script.
 
     Raises:
-        CannotEdit: Its text or its transfer encoding cannot be read without loss.
+        CannotEdit: As `edit_text`.
     """
     check_readable(part)
     html = "\r\n".join(banner.html.rstrip("\n").split("\n")) + "\r\n"
@@ -141,20 +153,20 @@ def edit_html(octets: bytes, part: Part, banner: Banner) -> _Edited:
     start, end = part.body_start, part.end
     encoding = part.transfer_encoding
     if encoding == "base64":
-        return rewrite_base64(octets, part, _in_html(part_octets(octets, part), encoded)), []
+        return rewrite_base64(octets, part, _in_html(_Body(octets, part).decoded(), encoded)), []
     if encoding == "quoted-printable":
         head = octets[start : min(end, start + _MAX_HEAD)]
         at = start + quoted_printable_offset(head, banner_offset(binascii.a2b_qp(head)))
         soft_break = b"" if at == start or octets[at - 1 : at] == b"\n" else b"=\r\n"
         return [Edit(at, at, soft_break + quoted_printable(encoded))], []
     if not _may_stand(encoded, encoding):
-        return re_encode(octets, part, _in_html(part_octets(octets, part), encoded)), ["part.re_encoded"]
-    at = start + banner_offset(octets[start:end])
+        return re_encode(octets, part, _in_html(_Body(octets, part).decoded(), encoded)), ["part.re_encoded"]
+    at = start + banner_offset(octets[start : min(end, start + _MAX_HEAD)])
     return [Edit(at, at, encoded)], []
 
 
 def _in_html(html: bytes, encoded: bytes) -> bytes:
-    at = banner_offset(html)
+    at = banner_offset(html[:_MAX_HEAD])
     return html[:at] + encoded + html[at:]
 
 
@@ -169,9 +181,15 @@ def check_readable(part: Part) -> None:
         raise CannotEdit("a part whose header has no clear end")
 
 
+def check_size(part: Part) -> None:
+    """Raise `CannotEdit` when a part is too large to be written anew: that takes long, and nothing is won by it."""
+    if part.end - part.body_start > _MAX_ANEW:
+        raise CannotEdit("too large to be written anew")
+
+
 def _in_utf_8(octets: bytes, part: Part, put: Callable[[str], str]) -> _Edited:
     """The whole part in UTF-8, for a banner that its charset cannot express."""
-    original = decode_text(part_octets(octets, part), part.charset or None)
+    original = decode_text(_Body(octets, part).decoded(), part.charset or None)
     if "\ufffd" in original:
         raise CannotEdit("charset")
     return re_encode(octets, part, put(original).encode("utf-8"), charset="utf-8"), ["part.to_utf8"]

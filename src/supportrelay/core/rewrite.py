@@ -35,7 +35,7 @@ from supportrelay.core.copy_headers import CopyContext, copy_header, plain_field
 from supportrelay.core.decision import CopyPlan
 from supportrelay.core.delivery import DeliveryForm, DeliveryKind
 from supportrelay.core.envelope import Envelope
-from supportrelay.core.headers import HeaderBlock, HeaderField, split_headers
+from supportrelay.core.headers import HeaderBlock, HeaderField, fields_named, split_headers
 from supportrelay.core.left_out import leave_out
 from supportrelay.core.mime import MAX_HEADER_OCTETS, MimeError, read_parts
 from supportrelay.core.next_hop import NextHop
@@ -46,7 +46,7 @@ from supportrelay.core.settings import SupportAddress
 from supportrelay.core.seven_bit import narrow
 from supportrelay.core.splice import Edit, first_long_line, normalise_line_ends, splice
 from supportrelay.core.value import value_class
-from supportrelay.core.wrap import attach_original
+from supportrelay.core.wrap import BLIND, attach_original
 
 __all__ = [
     "Copy",
@@ -108,7 +108,7 @@ def compose_copy(
             notes = (*notes, f"unparsed:{type(exc).__name__}")
         else:
             if first_long_line(copy.octets) < 0:
-                return Copy(copy.octets, (*notes, *copy.notes))
+                return Copy(copy.octets, tuple(dict.fromkeys((*notes, *copy.notes))))
             notes = (*notes, "unparsed:long line")
     copy = writer.minimal()
     return Copy(copy.octets, (*notes, *copy.notes))
@@ -203,7 +203,7 @@ class _Composer:
         """Banner and header put into the mail."""
         octets, notes = shorten_lines(self.normal)
         if self.banner is None:
-            edits, header_notes = self._header_edits(split_headers(octets))
+            edits, header_notes = self._header_edits(_bounded_header(octets))
             return Copy(splice(octets, edits), (*notes, *header_notes))
         root = read_parts(octets)
         edits, header_notes = self._header_edits(root.header)
@@ -214,16 +214,14 @@ class _Composer:
 
     def attached(self, *, as_message: bool = True) -> Copy:
         """The mail attached whole, under its own header."""
-        header = split_headers(self.normal)
-        if header.end > MAX_HEADER_OCTETS:
-            raise MimeError("header is too long")
+        header = _bounded_header(self.normal)
         edits, notes = self._header_edits(header)
         body = attach_original(self.normal, header, self.banner, received=self.received, as_message=as_message)
         return Copy(splice(self.normal, [*edits, *body]), tuple(notes))
 
     def minimal(self, *, as_message: bool = True) -> Copy:
         """The mail attached whole under a clean header with the little that people need."""
-        kept = b"".join(_readable_fields(split_headers(self.normal)))
+        kept = b"".join(_readable_fields(self.normal))
         octets = kept + b"\r\n"
         header = split_headers(octets)
         edits, notes = self._header_edits(header)
@@ -252,7 +250,7 @@ class _Composer:
     def notice(self) -> Copy:
         """Who, subject, why and a link."""
         banner = with_lines(self.banner, self._said(DeliveryForm.NOTICE))
-        octets = b"".join(_readable_fields(split_headers(self.normal))) + notice_body(banner)
+        octets = b"".join(_readable_fields(self.normal)) + notice_body(banner)
         edits, notes = self._header_edits(split_headers(octets))
         return Copy(splice(octets, edits), (*notes, "form.notice"))
 
@@ -263,16 +261,23 @@ class _Composer:
         return copy_header(header, plan=self.plan, address=self.address, kind=self.kind, context=self.context)
 
 
-_NEEDED = ("from", "reply-to", "to", "cc", "subject", "date", "message-id", "in-reply-to", "references")
+def _bounded_header(octets: bytes) -> HeaderBlock:
+    header = split_headers(octets)
+    if header.end > MAX_HEADER_OCTETS:
+        raise MimeError("header is too long")
+    return header
+
+
+_NEEDED = frozenset({"from", "reply-to", "to", "cc", "subject", "date", "message-id", "in-reply-to", "references"})
 _MAX_NEEDED_OCTETS = 16 * 1024
 _LIGHT_ENOUGH = 0.9  # of the mail's octets; with more left nothing is won
 
 
-def _readable_fields(header: HeaderBlock) -> list[bytes]:
+def _readable_fields(octets: bytes) -> list[bytes]:
     """The first of each needed field, when it is of a sane size."""
     kept: dict[str, HeaderField] = {}
-    for field in header.fields:
-        if field.name in _NEEDED and len(field.raw) <= _MAX_NEEDED_OCTETS and first_long_line(field.raw) < 0:
+    for field in fields_named(octets, split_headers(octets), _NEEDED):
+        if len(field.raw) <= _MAX_NEEDED_OCTETS and first_long_line(field.raw) < 0:
             kept.setdefault(field.name, field)
     return [field.raw for field in kept.values()]
 
@@ -283,7 +288,7 @@ def as_is_copy(octets: bytes, *, context: CopyContext) -> Copy:
     top = [context.received, plain_field("X-Supportrelay-Id", context.queue_id)]
     if context.trail:
         top.append(plain_field("X-Supportrelay-Trail", context.trail))
-    blind = [f for f in split_headers(normal).fields if f.name in {"bcc", "resent-bcc"}]
+    blind = fields_named(normal, split_headers(normal), BLIND)
     edits = [Edit(0, 0, b"".join(top)), *(Edit(f.start, f.start + len(f.raw), b"") for f in blind)]
     return Copy(splice(normal, edits), () if normal is octets else ("line_ends.normalised",))
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from supportrelay.core.headers import begins_with_field, split_headers, without_mark
+from supportrelay.core.pieces import count
 
 __all__ = ["MAX_LINE", "Edit", "first_long_line", "has_clean_line_ends", "normalise_line_ends", "splice"]
 
@@ -70,7 +71,7 @@ def has_clean_line_ends(octets: bytes) -> bool:
 
 
 def _is_clean(octets: bytes) -> bool:
-    return octets.count(b"\n") == octets.count(b"\r\n") == octets.count(b"\r")
+    return count(octets, b"\n") == count(octets, b"\r\n") == count(octets, b"\r")
 
 
 # A message is asked about when it comes in and again when its copy is written, a moment later.

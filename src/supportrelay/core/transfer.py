@@ -3,7 +3,7 @@
 import binascii
 import re
 
-__all__ = ["base64_lines", "best_encoding", "quoted_printable", "quoted_printable_offset"]
+__all__ = ["base64_lines", "best_encoding", "quoted_printable", "quoted_printable_offset", "relined_base64"]
 
 _COLUMNS = 76
 # What a literal line of quoted-printable may hold; '=' is not in it.
@@ -17,7 +17,36 @@ _TOKEN = re.compile(rb"=([0-9A-Fa-f]{2}|=)|=\r\n")
 
 def base64_lines(octets: bytes) -> bytes:
     """Base64 in lines of 76 characters, each ended by CRLF."""
-    digits = binascii.b2a_base64(octets, newline=False)
+    if len(octets) <= _BASE64_PIECE:
+        return _base64_piece(octets)
+    # One call over megabytes would keep everything else waiting for the interpreter lock.
+    pieces = [_base64_piece(octets[at : at + _BASE64_PIECE]) for at in range(0, len(octets), _BASE64_PIECE)]
+    return b"".join(pieces)
+
+
+_BASE64_PIECE = 57 * 16384  # whole lines
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+
+def relined_base64(encoded: bytes) -> bytes | None:
+    """The same base64 in lines of 76 characters; None when it holds anything else, or padding inside of it."""
+    pieces = [
+        encoded[at : at + _BASE64_PIECE].translate(None, b"\r\n\t ") for at in range(0, len(encoded), _BASE64_PIECE)
+    ]
+    digits = b"".join(pieces)
+    padding = len(digits) - len(digits.rstrip(b"="))
+    if len(digits) % 4 or padding > 2:  # noqa: PLR2004
+        return None
+    if sum(len(piece.translate(None, _ALPHABET)) for piece in pieces) != padding:
+        return None
+    return _in_lines(digits)
+
+
+def _base64_piece(octets: bytes) -> bytes:
+    return _in_lines(binascii.b2a_base64(octets, newline=False))
+
+
+def _in_lines(digits: bytes) -> bytes:
     lines = [digits[at : at + _COLUMNS] for at in range(0, len(digits), _COLUMNS)]
     lines.append(b"")
     return b"\r\n".join(lines)

@@ -3,14 +3,16 @@
 import hashlib
 
 from supportrelay.core.banner_text import Banner
-from supportrelay.core.headers import HeaderBlock, split_headers
+from supportrelay.core.headers import HeaderBlock, fields_named, split_headers
 from supportrelay.core.splice import Edit, first_long_line, splice
 from supportrelay.core.transfer import base64_lines, best_encoding, quoted_printable
 
-__all__ = ["attach_original", "text_body", "wrap_entity"]
+__all__ = ["BLIND", "attach_original", "text_body", "wrap_entity"]
+
+BLIND = frozenset({"bcc", "resent-bcc"})
+"""Fields that nobody else may see."""
 
 _MIME_VERSION = b"MIME-Version: 1.0\r\n"
-_BCC = frozenset({"bcc", "resent-bcc"})
 
 
 def wrap_entity(octets: bytes, header: HeaderBlock, banner: Banner) -> list[Edit]:
@@ -98,7 +100,7 @@ def _new_boundary(octets: bytes) -> bytes:
 
 def _without_bcc(octets: bytes) -> bytes:
     """Blind recipients stay blind, in an attachment too (RELIABILITY C63)."""
-    blind = [f for f in split_headers(octets).fields if f.name in _BCC]
+    blind = fields_named(octets, split_headers(octets), BLIND)
     return splice(octets, (Edit(f.start, f.start + len(f.raw), b"") for f in blind)) if blind else octets
 
 

@@ -5,6 +5,7 @@ in as they come, so a line may be as long as the message (C16). Work and memory 
 kept.
 """
 
+from supportrelay.core.pieces import changed
 from supportrelay.core.splice import has_clean_line_ends
 
 __all__ = ["HOPS_LIMIT", "ContentReader", "count_received"]
@@ -61,11 +62,19 @@ class ContentReader:
         self._buffer = bytearray()
         if octets.startswith(b"."):
             octets = octets[1:]
-        octets = octets.replace(b"\r\n.", b"\r\n")
+        octets = changed(octets, _unstuffed)
         if has_clean_line_ends(octets):
             return octets
         # A reader further on may take a bare LF for a line end and its dot for the end: leave none (C10, C11, D27).
-        return octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+        return changed(octets, _with_crlf)
+
+
+def _unstuffed(octets: bytes) -> bytes:
+    return octets.replace(b"\r\n.", b"\r\n")
+
+
+def _with_crlf(octets: bytes) -> bytes:
+    return octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
 
 
 def count_received(octets: bytes) -> int:

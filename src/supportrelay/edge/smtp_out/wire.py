@@ -3,6 +3,7 @@
 import re
 
 from supportrelay.core.mailbox import parse_path, print_path
+from supportrelay.core.pieces import changed, count
 
 __all__ = ["wire_content", "wire_path"]
 
@@ -30,10 +31,13 @@ def wire_content(octets: bytes) -> bytes:
     Line ends are CRLF since intake; stray ones would let the next hop see another end than we do (C11), so they are
     made CRLF here too should a copy hold any. Linear, about 2 ms a MiB.
     """
-    line_ends = octets.count(b"\r\n")
-    if not octets.count(b"\n") == line_ends == octets.count(b"\r"):
+    if not count(octets, b"\n") == count(octets, b"\r\n") == count(octets, b"\r"):
         octets = octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
-    stuffed = octets.replace(b"\r\n.", b"\r\n..")
+    stuffed = changed(octets, _stuff)
     if stuffed.startswith(b"."):
         stuffed = b"." + stuffed
     return stuffed + (b".\r\n" if stuffed.endswith(b"\r\n") or not stuffed else b"\r\n.\r\n")
+
+
+def _stuff(octets: bytes) -> bytes:
+    return octets.replace(b"\r\n.", b"\r\n..")
