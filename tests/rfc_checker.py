@@ -164,7 +164,7 @@ _WHOLE = {"multipart/report": "report", "multipart/digest": "digest", "multipart
 def _allowed_forms(original: bytes, before: Entity, how: Circumstances) -> tuple[set[str], str]:
     """The forms that DESIGN 3 allows for this mail, and why it is not simply edited."""
     nature = nature_of(before)
-    has_long_line = any(len(line) > _LONGEST for line in original.split(b"\r\n"))
+    has_long_line = any(len(line) > _LONGEST for line in original.split(b"\r\n")) or b"\0" in original
     if how.banner and before.trouble in {"multipart without a part", "too deep"}:
         return {"attached"}, before.trouble
     forms = {"edited"}
@@ -277,7 +277,7 @@ def _without_blind(octets: bytes) -> bytes:
 
 def _edited(before: Entity, after: Entity, how: Circumstances) -> Iterator[Finding]:
     texts = find_texts(before) if how.banner and not nature_of(before) else []
-    has_long_line = any(len(line) > _LONGEST for line in before.body.split(b"\r\n"))
+    has_long_line = any(len(line) > _LONGEST for line in before.body.split(b"\r\n")) or b"\0" in before.body
     if not texts and not has_long_line and after.body != before.body:
         yield Finding("entity", "body", _difference(before.body, after.body))
         return
@@ -313,7 +313,7 @@ def _refolded(before: Entity, after: Entity, how: Circumstances) -> bool:
 def _leaf(before: Entity, after: Entity, place: str, how: Circumstances, *, is_root: bool) -> Iterator[Finding]:
     """A part that is no text with a banner: its octets, unless a line of it is too long."""
     is_long = any(len(line) > _LONGEST for line in (before.header + b"\r\n" + before.body).split(b"\r\n"))
-    if is_long:
+    if is_long or b"\0" in before.body:
         if not how.has_note("part.long_line") and not how.has_note("header.refolded"):
             yield Finding("note", f"{place} {before.kind}: written anew without a word")
         if decode(before) != decode(after):

@@ -1,5 +1,7 @@
 """The store's contract: copies, attempts, failover."""
 
+from dataclasses import replace
+
 import pytest
 
 from contracts.store_samples import (
@@ -12,10 +14,19 @@ from contracts.store_samples import (
     an_end,
     an_opening_settlement,
     delivery_ids,
+    from_ids,
 )
-from supportrelay.core.delivery import DeliveryKind, DeliveryState, MessageState, Outcome, OutcomeKind, Phase
+from supportrelay.core.delivery import (
+    DeliveryForm,
+    DeliveryKind,
+    DeliveryState,
+    MessageState,
+    Outcome,
+    OutcomeKind,
+    Phase,
+)
 from supportrelay.core.errors import InputError
-from supportrelay.core.ports import Reported
+from supportrelay.core.ports import OtherForm, Reported
 from supportrelay.edge.store import SqliteStore
 
 
@@ -333,3 +344,74 @@ async def test_a_trace_tells_the_whole_life(store: SqliteStore) -> None:
     assert [c["what"] for c in life["changes"]] == ["message.accepted", "ticket.opened", "delivery.delivered"]
     with pytest.raises(InputError, match="no message"):
         await store.trace("nothing@x")
+
+
+# -- other forms -------------------------------------------------------------------------------------------------------
+
+LIGHT = OtherForm(DeliveryForm.LIGHT, "size 552 5.3.4", "<light@relay.test>")
+
+
+async def test_a_delivery_in_another_form_is_due_at_once_and_stays_in_it(store: SqliteStore) -> None:
+    settled = await accept_and_settle(store, an_opening_settlement("q1"))
+    (one,) = delivery_ids(settled)
+
+    reported = await store.report(
+        replace(
+            an_end(one, "q1", DeliveryState.FAILED), state=DeliveryState.DEFERRED, due_at=after(2), other_form=LIGHT
+        )
+    )
+
+    assert (reported.goes_on, reported.nobody_got_it, reported.message_state) == (True, False, "composed")
+    (claimed,) = await store.claim_deliveries(after(2), a_lease(until=60), 10)
+    assert (claimed.form, claimed.form_why, claimed.new_message_id) == ("light", LIGHT.why, LIGHT.new_message_id)
+    await store.report(an_end(one, "q1", DeliveryState.DEFERRED, attempt=2, due_at=after(60)))
+    (claimed,) = await store.claim_deliveries(after(60), a_lease(until=90), 10)
+    assert (claimed.form, claimed.attempt) == ("light", 3)
+    (life,) = await store.trace("q1")
+    assert [a["outcome"] for a in life["deliveries"][0]["attempts_made"]] == ["reshaped", "deferred", None]
+    assert life["deliveries"][0]["form"] == "light"
+
+
+async def test_the_id_of_another_form_leads_to_the_ticket(store: SqliteStore) -> None:
+    settled = await accept_and_settle(store, an_opening_settlement("q1"))
+    (one,) = delivery_ids(settled)
+    await store.report(replace(an_end(one, "q1", DeliveryState.DEFERRED, due_at=after(2)), other_form=LIGHT))
+
+    (hit,) = (await store.gather(from_ids(LIGHT.new_message_id))).hits
+
+    assert hit.ticket.id == settled.ticket_id
+
+
+async def test_an_attempt_that_is_not_the_running_one_changes_no_form(store: SqliteStore) -> None:
+    settled = await accept_and_settle(store, an_opening_settlement("q1"))
+    (one,) = delivery_ids(settled)
+    await store.claim_deliveries(after(40), a_lease("here:2:b", until=60), 10)
+
+    late = await store.report(replace(an_end(one, "q1", DeliveryState.DEFERRED, due_at=after(2)), other_form=LIGHT))
+
+    (life,) = await store.trace("q1")
+    assert (late.goes_on, life["deliveries"][0]["form"]) == (False, "full")
+
+
+async def test_a_person_who_has_it_retried_sends_the_whole_mail_again(store: SqliteStore) -> None:
+    settled = await accept_and_settle(store, an_opening_settlement("q1"))
+    (one,) = delivery_ids(settled)
+    await store.report(replace(an_end(one, "q1", DeliveryState.DEFERRED, due_at=after(2)), other_form=LIGHT))
+    await store.claim_deliveries(after(2), a_lease(until=60), 10)
+    await store.report(an_end(one, "q1", DeliveryState.FAILED, attempt=2))
+
+    await store.queue_retry("q1", "person:kim", after(5))
+
+    (claimed,) = await store.claim_deliveries(after(5), a_lease(until=60), 10)
+    assert claimed.form == DeliveryForm.FULL
+
+
+async def test_that_nobody_got_a_mail_stands_in_the_record(store: SqliteStore) -> None:
+    settled = await accept_and_settle(store, an_opening_settlement("q1"))
+    (one,) = delivery_ids(settled)
+    await store.report(an_end(one, "q1", DeliveryState.FAILED))
+
+    await store.add_failover("q1", [], "all_failed", after(3))
+
+    (life,) = await store.trace("q1")
+    assert (life["state"], life["changes"][-1]["what"]) == ("dead", "message.dead")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from smtp_sink import SmtpSink
 from supportrelay.core.delivery import Cause, Outcome, OutcomeKind, Phase
+from supportrelay.core.next_hop import NextHop
 from supportrelay.edge.smtp_out import Login, Patience, PoolLimits, Smarthost, SmtpCourier
 from supportrelay.edge.smtp_out.wire import wire_content, wire_path
 
@@ -352,6 +353,73 @@ async def test_a_server_without_extensions_gets_a_plain_dialogue_and_8_bit_is_no
 
     assert sink.messages[0].mail_parameters == ()
     assert "8BITMIME" in outcome.text
+
+
+@pytest.mark.parametrize(
+    ("extensions", "is_smtputf8", "asked"),
+    [
+        (("8BITMIME", "SMTPUTF8"), True, None),
+        (("8BITMIME",), False, None),
+        (("8BITMIME",), True, NextHop(eight_bit=True, utf8=False)),
+        (("SMTPUTF8",), False, NextHop(eight_bit=False, utf8=True)),
+        ((), False, NextHop(eight_bit=False, utf8=False)),
+    ],
+)
+async def test_other_octets_are_asked_for_once_the_server_has_said_what_it_takes(
+    sink: SmtpSink, extensions: tuple[str, ...], is_smtputf8: bool, asked: NextHop | None
+) -> None:
+    """RFC 6152 §3, RFC 6531 §3.6."""
+    sink.settings.extensions = extensions
+    hops: list[NextHop] = []
+
+    async def fit(hop: NextHop) -> bytes:
+        hops.append(hop)
+        return MAIL + b"e"
+
+    courier = courier_to(sink)
+    outcome = await courier.send(BOUNCE, ANN, MAIL + "é".encode(), is_smtputf8=is_smtputf8, fit=fit)
+    await courier.aclose()
+
+    assert hops == ([] if asked is None else [asked])
+    assert sink.messages[0].octets == MAIL + ("é".encode() if asked is None else b"e") + b"\r\n"
+    assert "sent as 8-bit" not in outcome.text
+    assert asked is None or "SMTPUTF8" not in sink.messages[0].mail_parameters
+
+
+async def test_ascii_is_never_asked_for_in_another_form(sink: SmtpSink) -> None:
+    sink.settings.extensions = ()
+
+    async def fit(hop: NextHop) -> bytes:
+        raise AssertionError(hop)
+
+    courier = courier_to(sink)
+    outcome = await courier.send(BOUNCE, ANN, MAIL, is_smtputf8=True, fit=fit)
+    await courier.aclose()
+
+    assert outcome.kind is OutcomeKind.DELIVERED
+
+
+async def test_the_size_that_counts_is_that_of_what_is_sent(sink: SmtpSink) -> None:
+    """Re-encoded a copy may pass the limit that it kept before."""
+    sink.settings.extensions = ("SIZE 200",)
+
+    async def fit(_: NextHop) -> bytes:
+        return MAIL * 4
+
+    courier = courier_to(sink)
+    outcome = await courier.send(BOUNCE, ANN, MAIL + "é".encode(), is_smtputf8=False, fit=fit)
+    await courier.aclose()
+
+    assert (outcome.status, outcome.cause) == ("5.3.4", Cause.SIZE)
+    assert not [line for _, line in sink.commands if line.startswith("MAIL")]
+
+
+async def test_a_domain_outside_ascii_goes_as_a_labels(sink: SmtpSink) -> None:
+    sink.settings.extensions = ("8BITMIME",)
+
+    outcome = await send_once(sink, recipient="ann@例え.test")
+
+    assert (outcome.kind, sink.messages[0].recipients) == (OutcomeKind.DELIVERED, ("ann@xn--r8jz45g.test",))
 
 
 async def test_a_server_that_only_knows_helo_is_served(sink: SmtpSink) -> None:

@@ -71,24 +71,24 @@ def put_banner(
 
 
 def shorten_lines(octets: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Return the mail without lines over 998 octets, and notes; the same object when there are none.
+    """Return the mail without lines over 998 octets and without NUL, and notes; the same object when there are none.
 
     Raises:
         MimeError: The mail cannot be parsed.
         CannotEdit: A line stands where it cannot be changed without harm: in signed or encrypted parts, for example.
     """
-    if first_long_line(octets) < 0:
+    if first_long_line(octets) < 0 and b"\0" not in octets:
         return octets, ()
     root = read_parts(octets)
     edits, notes = shorten_fields(root.header)
-    if first_long_line(octets, root.body_start) >= 0:
+    if first_long_line(octets, root.body_start) >= 0 or octets.find(b"\0", root.body_start) >= 0:
         if any(part.content_type in _CONTAINERS for part in walk(root)) or _inline_pgp(octets, root):
-            raise CannotEdit("a long line in a signed or encrypted mail or a report")
+            raise CannotEdit("a long line or NUL in a signed or encrypted mail or a report")
         part_edits, part_notes = shorten_parts(octets, root)
         edits, notes = [*edits, *part_edits], [*notes, *part_notes]
     shortened = splice(octets, edits)
-    if first_long_line(shortened) >= 0:
-        raise CannotEdit("a long line outside of every part")
+    if first_long_line(shortened) >= 0 or b"\0" in shortened:
+        raise CannotEdit("a long line or NUL outside of every part")
     return shortened, tuple(notes)
 
 

@@ -1,5 +1,7 @@
 """A mail without its attachments, for mailboxes that take no more: the texts stay, each attachment leaves its name."""
 
+import math
+
 from supportrelay.core.encoded_word import one_line
 from supportrelay.core.mime import Part, part_octets, read_parts
 from supportrelay.core.part_edit import CannotEdit, ended
@@ -41,7 +43,7 @@ def shown_size(octets: int) -> str:
     return f"{octets / _KIB / _KIB:.1f} MB"
 
 
-def leave_out(octets: bytes, *, share: float = 1.0) -> tuple[bytes, tuple[LeftOut, ...]]:
+def leave_out(octets: bytes, *, share: float = math.inf) -> tuple[bytes, tuple[LeftOut, ...]]:
     """Return a mail with CRLF line ends without its attachments, and what they were, in order.
 
     A line of text stands in the place of each, so that the structure stays. Of a signed mail the signature goes too:

@@ -1,4 +1,7 @@
-"""Lines over 998 octets, which the next hop may refuse: refolded in headers, re-encoded in parts (RELIABILITY C16)."""
+"""Lines over 998 octets, which the next hop may refuse: refolded in headers, re-encoded in parts (RELIABILITY C16).
+
+So are parts with NUL, which no line of a mail may hold (RFC 2045 §2.8).
+"""
 
 from supportrelay.core.headers import HeaderBlock
 from supportrelay.core.mime import Part, part_octets, walk
@@ -52,7 +55,8 @@ def shorten_parts(octets: bytes, root: Part) -> tuple[list[Edit], list[str]]:
     for part in walk(root):
         if part is not root:
             edits += shorten_fields(part.header)[0]
-        if not part.children and first_long_line(octets, part.body_start, part.end) >= 0:
+        is_long = not part.children and first_long_line(octets, part.body_start, part.end) >= 0
+        if is_long or (not part.children and octets.find(b"\0", part.body_start, part.end) >= 0):
             edits += _shorten_part(octets, part)
     return edits, ["part.long_line"] if edits else []
 
@@ -70,5 +74,5 @@ def _shorten_part(octets: bytes, part: Part) -> list[Edit]:
     check_size(part)
         return [Edit(part.body_start, part.end, ended(octets, part, quoted_printable(body)))]
     if part.content_type.startswith(("message/", "multipart/")):
-        raise CannotEdit(f"a long line in {part.content_type}")
+        raise CannotEdit(f"a long line or NUL in {part.content_type}")
     return re_encode(octets, part, body)

@@ -223,10 +223,11 @@ def ended(octets: bytes, part: Part, new: bytes) -> bytes:
     return new if new.endswith(b"\r\n") else new + b"\r\n"
 
 
-def re_encode(octets: bytes, part: Part, body: bytes, *, charset: str = "") -> list[Edit]:
+def re_encode(octets: bytes, part: Part, body: bytes, *, charset: str = "", encoding: str = "") -> list[Edit]:
     """Edits that give a part these decoded octets in quoted-printable or base64, and say so in its header."""
     is_text = part.content_type.startswith("text/")
-    encoding = "base64" if part.transfer_encoding == "base64" or not is_text else best_encoding(body)
+    if not encoding:
+        encoding = "base64" if part.transfer_encoding == "base64" or not is_text else best_encoding(body)
     new = base64_lines(body).removesuffix(b"\r\n") if encoding == "base64" else quoted_printable(body)
     return [Edit(part.body_start, part.end, ended(octets, part, new)), *_header_edits(part, encoding, charset)]
 

@@ -9,7 +9,7 @@ Notes, for the trace (``code`` or ``code:detail``)::
     from.missing, from.several, date.missing, message_id.missing
     part.re_encoded          the banner needed another transfer encoding in its part
     part.to_utf8             the banner needed another charset in its part
-    part.long_line           parts with lines over 998 octets were re-encoded
+    part.long_line           parts with lines over 998 octets, or with NUL, were re-encoded
     banner.wrapped:WHY       the mail stands whole behind a part with the banner: signed, encrypted, report, digest,
                              message, calendar, no_text, unreadable_text
     banner.none:WHY          signed or encrypted mail stays untouched, as configured

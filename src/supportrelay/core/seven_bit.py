@@ -17,6 +17,7 @@ __all__ = ["narrow"]
 
 _SEALED = {"multipart/signed": "signed", "multipart/encrypted": "encrypted"}
 _EIGHT_BIT = frozenset({"8bit", "binary"})
+_OVER_127 = bytes(range(128, 256))
 _MAX_NESTED = 8  # messages in messages; each one is read once more
 
 
@@ -135,7 +136,8 @@ class _Narrower:
         elif kind.startswith("message/") and not kind.startswith("message/global"):
             raise CannotEdit(kind)  # RFC 2046 §5.2: 7bit is all that it may be
         else:
-            self.edits += re_encode(self._octets, part, self._octets[part.body_start : part.end])
+            body = self._octets[part.body_start : part.end]
+            self.edits += re_encode(self._octets, part, body, encoding=_encoding(part, body))
 
     def _message(self, part: Part) -> None:
         """An attached message may not be encoded as a whole (RFC 2046 §5.2.1); it is gone into."""
@@ -147,3 +149,10 @@ class _Narrower:
             raise CannotEdit(f"in an attached message: {exc}") from exc
         self.edits.append(Edit(part.body_start, part.end, inner))
         self._relabel(part)
+
+
+def _encoding(part: Part, body: bytes) -> str:
+    """Quoted-printable for text, base64 for the rest, and for scripts of which hardly a letter is ASCII."""
+    is_text = part.content_type.startswith("text/")
+    plain = len(body.translate(None, _OVER_127))
+    return "quoted-printable" if is_text and 2 * plain >= len(body) else "base64"
