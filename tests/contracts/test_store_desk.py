@@ -390,13 +390,18 @@ async def test_a_round_that_failed_is_put_off_and_told_once(store: SqliteStore) 
         at = 10 + round_ * 100
         claimed = await claim_one(store, at=at)
         assert claimed.tries == round_
-        await store.desk_end(claimed.ticket_id, LEASE, after(at), due_at=after(at + 99), error="503 busy")
+        await store.desk_end(
+            claimed.ticket_id, LEASE, after(at), due_at=after(at + 99), error=f"503 busy (correlationId {round_})"
+        )
         assert await store.claim_desk(after(at + 98), LEASE, 10) == []
     claimed = await claim_one(store, at=310)
     await store.desk_end(claimed.ticket_id, LEASE, after(310), due_at=after(400), error="closed", counts=False)
 
     shown = await store.ticket_show(number_of(opened))
-    assert [c["why"]["error"] for c in shown["history"] if c["what"] == "desk.put_off"] == ["503 busy", "closed"]
+    assert [c["why"]["error"] for c in shown["history"] if c["what"] == "desk.put_off"] == [
+        "503 busy (correlationId 0)",
+        "closed",
+    ]
     assert shown["desk"]["error"] == "closed"
     claimed = await claim_one(store, at=400)
     assert claimed.tries == 3

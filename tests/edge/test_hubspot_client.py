@@ -189,7 +189,7 @@ RATE = {
         pytest.param(TICKET, {"policyName": "DAILY"}, {}, BOTH, 3600, id="day"),
         pytest.param(TICKET, {"policyName": "DAILY"}, {"Retry-After": "40"}, BOTH, 40, id="retry-after wins"),
         pytest.param(TICKET, {}, {"Retry-After": "Sun, 22 Nov 2026 10:00:30 GMT"}, ["hubspot"], 30, id="a date"),
-        pytest.param(TICKET, {}, {"Retry-After": "9999999"}, ["hubspot"], 86_400, id="a day at most"),
+        pytest.param(TICKET, {}, {"Retry-After": "9999999"}, ["hubspot"], 3_600, id="an hour at most"),
         pytest.param(TICKET, {}, {"Retry-After": "soon"}, ["hubspot"], 10, id="nonsense"),
     ],
 )

@@ -5,6 +5,7 @@ the worker asks first whether the lease is still his.
 """
 
 import hashlib
+import re
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
@@ -38,6 +39,7 @@ __all__ = [
 NEVER = 1 << 62
 _WORK_A_TICKET = 200
 _ERROR_CHARACTERS = 500
+_OF_ONE_CALL = re.compile(r" ?\(correlationId [^()]{0,100}\)")
 
 _ADD_TICKET = """
 INSERT INTO desk_tickets (ticket_id, due_at) SELECT id, ?2 FROM tickets WHERE id = ?1 AND trashed_at IS NULL
@@ -279,9 +281,14 @@ def end(
         "UPDATE desk_tickets SET holder = NULL, due_at = ?, tries = ?, last_error = ? WHERE ticket_id = ?",
         (due, tries, error, ticket_id),
     )
-    if error and error != last_error:
+    if error and _same_each_time(error) != _same_each_time(last_error):
         why = {"error": error, "due_at": None if due is None else from_microseconds(due)}
         write_change(connection, change_row(now, "desk.put_off", "relay", why, ticket_id=ticket_id))
+
+
+def _same_each_time(error: str) -> str:
+    """An error without what only names this one call: else each retry would be a new error, and a row."""
+    return _OF_ONE_CALL.sub("", error)
 
 
 def set_mirror(

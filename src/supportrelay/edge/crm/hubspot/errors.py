@@ -14,7 +14,7 @@ __all__ = ["Complaint", "Fault", "fault_of", "limited_until", "read_complaint", 
 
 LONGEST_CAUSE: Final = 500
 _LONGEST_WAIT: Final = timedelta(hours=24)
-_LONGEST_DAILY: Final = timedelta(hours=1)
+_LONGEST_LIMIT: Final = timedelta(hours=1)
 _SECONDS = re.compile(r"\s*([0-9]{1,9})(\.[0-9]*)?\s*")
 _SCOPE = re.compile(r"\b(?:crm\.[a-z_]+(?:\.[a-z_]+)+|tickets|sales-email-read|oauth)\b")
 
@@ -157,12 +157,13 @@ def limited_until(
     """Until when a 429 asks for silence.
 
     ``Retry-After`` when there is one; else by the policy: the interval of 10 s, a second for searches, midnight of
-    the account's time zone for the day's calls, though it is tried again after an hour: the day may begin elsewhere.
+    the account's time zone for the day's calls. Never longer than an hour: the day may begin elsewhere, and one wrong
+    header must not keep owners and tickets away for a day.
     """
     if asked := retry_after(headers, now):
-        return asked
+        return min(asked, now + _LONGEST_LIMIT)
     if complaint.policy == "DAILY":
-        return min(_midnight_after(now, zone), now + _LONGEST_DAILY)
+        return min(_midnight_after(now, zone), now + _LONGEST_LIMIT)
     if complaint.policy == "SECONDLY" or (is_search and not complaint.policy):
         return now + timedelta(seconds=1)
     return now + timedelta(seconds=10)
