@@ -47,27 +47,24 @@ LIMITS: Mapping[str, tuple[Limit, ...]] = {
     "sender": _SENDER,
     "domain": (Limit(50, timedelta(minutes=60)),),
     "ticket": _SENDER,
-    "reports": (Limit(25, timedelta(minutes=60)),),
 }
 LONGEST = max(limit.within for limits in LIMITS.values() for limit in limits)
 
 
 def limits_of(
-    facts: Facts, octets: bytes, *, sender: str, domain: str, ticket_id: int | None, is_report: bool
+    facts: Facts, octets: bytes, *, sender: str, domain: str, ticket_id: int | None
 ) -> dict[str, tuple[Limit, ...]]:
     """Return what an automatic mail counts against: key -> limits.
 
     Args:
         sender: Comparing form, "" when From names nobody.
         domain: The registrable one, "" for free-mail: a million people share that.
-        is_report: A report that only the administrators get; its senders are as many as there are mail systems.
     """
     named = {
         "same": _content(facts, octets, sender),
         "sender": sender,
         "domain": domain,
         "ticket": str(ticket_id) if ticket_id is not None else "",
-        "reports": "all" if is_report else "",
     }
     return {f"{kind}:{word}": LIMITS[kind] for kind, word in named.items() if word}
 

@@ -75,14 +75,8 @@ async def decide_on(
         raise _EarlierMailError(assessment.gathered.undecided)
     assessment = await only_the_same(office, assessment, accepted.octets)
     if concerns_report(assessment):
-        if not acts:
-            filed = explain_report(assessment)
-            return _as_assigned(filed, assessment), filed.changes
-        filed = await file_report(office, rulebook, assessment, accepted.octets)
-        if is_released:
-            return _as_assigned(filed, assessment), filed.changes
-        decision, held = await hold_too_much(office, rulebook, assessment, filed.decision, accepted)
-        return _as_assigned(replace(filed, decision=decision), assessment), (*filed.changes, *held)
+        filed = await file_report(office, rulebook, assessment, accepted.octets) if acts else explain_report(assessment)
+        return _as_assigned(filed, assessment), filed.changes
     if acts and assessment.sight.direction == Direction.LOOP and assessment.paths.desk:
         await note_return(office, rulebook, assessment)
     assigning = assign(office, rulebook, assessment, may_wait=may_wait, is_released=is_released)

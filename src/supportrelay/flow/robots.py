@@ -15,7 +15,7 @@ __all__ = ["hold_too_much"]
 
 log = get_logger()
 
-_NEVER_COUNTED = frozenset({Direction.LOOP, Direction.DUPLICATE, Direction.SPAM})
+_NEVER_COUNTED = frozenset({Direction.LOOP, Direction.DUPLICATE, Direction.SPAM, Direction.REPORT})
 
 
 async def hold_too_much(
@@ -23,7 +23,7 @@ async def hold_too_much(
 ) -> tuple[Decision, tuple[Change, ...]]:
     """Return the decision, or one that holds the mail, with what goes into the record.
 
-    Counted is what a machine wrote and somebody would get, or a ticket; reports only when the administrators get them.
+    Reports are not counted: on copies of ours they act and go to nobody, on staff's mail they have a person to reach.
 
     Raises:
         TransientFailure: The store cannot be written.
@@ -37,7 +37,6 @@ async def hold_too_much(
         sender=sender.key if sender else "",
         domain=domain_of_customer(rulebook.domains, sender) if sender else "",
         ticket_id=decision.ticket.ticket_id,
-        is_report=decision.direction == Direction.REPORT,
     )
     stop = await office.store.count_robot(accepted.queue_id, limits, office.now())
     if stop is None:
@@ -62,6 +61,4 @@ async def hold_too_much(
 def _counts(assessment: Assessment, decision: Decision) -> bool:
     if decision.disposition != Disposition.RELAY or decision.direction in _NEVER_COUNTED:
         return False
-    if decision.direction == Direction.REPORT:
-        return bool(decision.recipients) and decision.ticket.action == "none"
     return assessment.sight.is_automatic and bool(assessment.paths.desk)
