@@ -17,6 +17,7 @@ from supportrelay.config import Config, crm_needs_restart
 from supportrelay.core.decision import Decision, Fallback
 from supportrelay.core.envelope import Envelope, Role
 from supportrelay.core.errors import ConfigError, InputError
+from supportrelay.core.guard_note import WORDS as GUARD_WORDS
 from supportrelay.core.ports import Courier, Lease
 from supportrelay.core.rule_examples import check_examples
 from supportrelay.core.value import value_class
@@ -145,6 +146,7 @@ def _words(catalogue: Catalogue) -> dict[str, str]:
         "reason.rule": catalogue.text("why.rule"),
         **{f"form.{name}": _form_word(catalogue, name) for name in _FORM_WORDS},
         **{f"reason.{fallback}": catalogue.text(f"fallback.{fallback}") for fallback in Fallback},
+        **{f"guard.{word}": catalogue.text(f"guard.{word}") for word in GUARD_WORDS},
     }
 
 

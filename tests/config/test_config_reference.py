@@ -100,7 +100,7 @@ def test_every_key_of_the_contract_is_there() -> None:
     """DESIGN 4."""
     per_address = """name address aliases sender allmember language manual_url form_senders reopen_within ticket_match
         deal_choice deal_states automatic unproven_staff show_recipients copy_to_addressed copy_to_author banner_details
-        signed_mail encrypted_mail message_id bounce_address reverse_path suppress_auto_replies"""
+        signed_mail encrypted_mail message_id bounce_address reverse_path suppress_auto_replies guards"""
     overall = """addresses internal_domains admins listen trusted_networks gateways outbound storage crm web spam
         ticket_stages rules hostname authserv_id staff free_mail max_size recipient_delimiter trusted_arc_sealers
         subject_tags stock_subjects failover_after give_up_after keep workers dkim"""

@@ -120,7 +120,7 @@ def ticket(**changes: Any) -> TicketView:
 OWNED = OwnerChoice(company_id="1", company_name="ACME", deal_id="10", deal_name="deal", owners=("ann@staff.test",))
 
 
-def decided(
+def known(
     facts: Facts,
     *,
     proof: Proof = UNPROVEN,
@@ -133,26 +133,29 @@ def decided(
     who: Membership | None = None,
     is_released: bool = False,
     teams: Mapping[str, tuple[str, ...]] | None = None,
-) -> Decision:
-    """The whole decision on a mail."""
+) -> Known:
+    """What is known of a mail when the decision is made."""
     who = who or members()
     sight = seen(facts, proof=proof, paths=paths, who=who)
-    return decide(
-        Known(
-            facts=facts,
-            sight=sight,
-            gathered=gathered or Gathered(),
-            match=match or Match(ticket=joins),
-            customer=parse_path(joins.customer) if joins else (sight.customers[0] if sight.customers else None),
-            choice=choice,
-            outcome=outcome or RuleOutcome(),
-            paths=sort_forward_paths(paths, who),
-            members=who,
-            accepted_at=NOW,
-            is_released=is_released,
-            teams=teams or {},
-        )
+    return Known(
+        facts=facts,
+        sight=sight,
+        gathered=gathered or Gathered(),
+        match=match or Match(ticket=joins),
+        customer=parse_path(joins.customer) if joins and joins.customer else (sight.customers[0] if sight.customers else None),
+        choice=choice,
+        outcome=outcome or RuleOutcome(),
+        paths=sort_forward_paths(paths, who),
+        members=who,
+        accepted_at=NOW,
+        is_released=is_released,
+        teams=teams or {},
     )
+
+
+def decided(facts: Facts, **how: Any) -> Decision:
+    """The whole decision on a mail; arguments as for `known`."""
+    return decide(known(facts, **how))
 
 
 def who_gets(decision: Decision) -> list[str]:

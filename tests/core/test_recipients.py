@@ -116,7 +116,7 @@ def test_who_gets_it_as_it_came() -> None:
 
     assert [(one.address, one.kind) for one in people] == [
         ("it@staff.test", DeliveryKind.AS_IS),
-        ("a@far.example", DeliveryKind.AS_IS),
+        ("a@far.example", DeliveryKind.SUBMITTED),
     ]
 
 

@@ -10,7 +10,7 @@ from supportrelay.config.section import Section
 from supportrelay.core.directory import DealState
 from supportrelay.core.settings import SupportAddress
 
-__all__ = ["AddressConfig", "Language", "SenderConfig"]
+__all__ = ["AddressConfig", "GuardsConfig", "Language", "SenderConfig"]
 
 Language = Literal["ja", "en", "fr", "pl"]
 
@@ -28,6 +28,21 @@ class SenderConfig(Section):
         "threaded. Never the support address, an Allmember's or an owner's: their answers would come back as loops. "
         "Never the customer's: the body changes, so his DMARC would fail.",
         examples=["support-relay@company.example"],
+    )
+
+
+class GuardsConfig(Section):
+    """Private notes to your own people about mail they just sent; nobody else gets them, and one mail one at most."""
+
+    unsent_reply: bool = Field(
+        default=True,
+        description="Tell somebody whose answer to a customer's mail went to the support address or to colleagues "
+        "only: nobody outside has received it. The note names the customer.",
+    )
+    leaks: bool = Field(
+        default=True,
+        description="Tell somebody whose mail to people outside still held the banner, a list of owners, or an "
+        "Allmember's address.",
     )
 
 
@@ -145,6 +160,11 @@ class AddressConfig(Section):
         "the customer.",
     )
 
+    guards: GuardsConfig = Field(
+        default=GuardsConfig(),
+        description="Private notes to your own people about mail they just sent, in its thread.",
+    )
+
     def bounce_template(self, delimiter: str) -> str:
         """`bounce_address`, or the one made of the address: ``support+b-{token}@company.example``."""
         local, _, domain = self.address.rpartition("@")
@@ -178,4 +198,6 @@ class AddressConfig(Section):
             message_id=self.message_id,
             reverse_path=self.reverse_path,
             suppress_auto_replies=self.suppress_auto_replies,
+            guard_unsent_reply=self.guards.unsent_reply,
+            guard_leaks=self.guards.leaks,
         )

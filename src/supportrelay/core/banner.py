@@ -11,9 +11,10 @@ from supportrelay.core.splice import Edit, first_long_line, normalise_line_ends,
 from supportrelay.core.value import value_class
 from supportrelay.core.wrap import attach_original, wrap_entity
 
-__all__ = ["Banner", "BannerValues", "BodyPlan", "part_nature", "plan_body", "put_banner", "shorten_lines"]
+__all__ = ["Banner", "BannerValues", "BodyPlan", "nature_of", "plan_body", "put_banner", "shorten_lines"]
 
 _PGP_INLINE = re.compile(rb"^-----BEGIN PGP (SIGNED )?MESSAGE-----", re.MULTILINE)
+_LOOK = 1024 * 1024  # octets of a text in which its PGP begins
 _PKCS7 = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _OPAQUE_SIGNED = frozenset({"signed-data", "certs-only", "compressed-data"})
 _SIGNED, _ENCRYPTED = "signed", "encrypted"
@@ -126,7 +127,7 @@ def _find_bodies(part: Part) -> _Bodies | None:
 
     Depth is bounded by `mime.MAX_DEPTH`.
     """
-    nature = part_nature(part)
+    nature = nature_of(part)
     if nature:
         return _Bodies(nature=nature)
     if not part.children:
@@ -143,7 +144,7 @@ def _find_bodies(part: Part) -> _Bodies | None:
     )
 
 
-def part_nature(part: Part) -> str:
+def nature_of(part: Part) -> str:
     """What forbids to edit a part: ``signed``, ``encrypted``, ``report`` ...; "" when nothing does."""
     if part.content_type in _PKCS7:
         return _SIGNED if part.parameters.get("smime-type", "").lower() in _OPAQUE_SIGNED else _ENCRYPTED
@@ -174,7 +175,7 @@ def _inline_pgp(octets: bytes, part: Part) -> str:
     """Is the text itself PGP? Looked for where a line begins, so not in a quotation."""
     if b"-----BEGIN PGP" not in octets and part.transfer_encoding != "base64":
         return ""
-    text = part_octets(octets, part)
+    text = decode_transfer(octets[part.body_start : min(part.end, part.body_start + _LOOK)], part.transfer_encoding)
     found = _PGP_INLINE.search(text) if b"-----BEGIN PGP" in text else None
     if not found:
         return ""

@@ -15,7 +15,7 @@ Notes, for the trace::
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
-from supportrelay.core.banner import part_nature
+from supportrelay.core.banner import nature_of
 from supportrelay.core.charset import decode_text, encode_text
 from supportrelay.core.html_cut import Range, ranges_to_cut
 from supportrelay.core.html_lines import read_html
@@ -89,7 +89,7 @@ def holds_notice(octets: bytes) -> bool:
 def _texts(part: Part, nature: str = "") -> Iterator[tuple[Part, str]]:
     """The texts of a mail that its reader sees, each with what forbids to change it; depth is bounded by `mime`."""
     if part.children:
-        inside = nature or part_nature(part)
+        inside = nature or nature_of(part)
         for child in part.children:
             yield from _texts(child, inside)
     elif part.content_type in {"text/plain", "text/html"} and part.disposition != "attachment" and not part.filename:

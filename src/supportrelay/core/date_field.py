@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["parse_date"]
+__all__ = ["parse_date", "print_date"]
 
 _NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTHS = {name: number for number, name in enumerate(_NAMES, 1)}
@@ -39,3 +39,14 @@ def _offset_minutes(zone: str) -> int:
     hhmm = int(zone) if zone[:1] in {"+", "-"} else _ZONES.get(zone.lower(), 0)
     sign = -1 if hhmm < 0 else 1
     return sign * (abs(hhmm) // 100 * 60 + abs(hhmm) % 100)
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_PRINTED_MONTHS = tuple(name.title() for name in _NAMES)
+
+
+def print_date(at: datetime) -> str:
+    """An instant as a Date field has it (RFC 5322 §3.3), in UTC; `strftime` would speak the machine's language."""
+    utc = at.astimezone(UTC)
+    time = f"{utc.hour:02}:{utc.minute:02}:{utc.second:02}"
+    return f"{_DAYS[utc.weekday()]}, {utc.day} {_PRINTED_MONTHS[utc.month - 1]} {utc.year:04} {time} +0000"

@@ -158,6 +158,8 @@ class CopyPlan:
         visible_recipients: Owners to add to Cc (``show_recipients``), else empty.
         tags: From rules.
         as_of: From when the owners are (RFC 3339), when the CRM could not be asked; "" when they are current.
+        is_passed_on: Nothing of the mail is the desk's; the plan is for the note alone.
+        note: What its writer is told (`guards.Warned.to_plan`), else empty.
     """
 
     address_name: str
@@ -176,6 +178,8 @@ class CopyPlan:
     visible_recipients: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     as_of: str = ""
+    is_passed_on: bool = False
+    note: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The form kept in the store."""
@@ -224,6 +228,11 @@ class Decision:
     reasons: tuple[Reason, ...] = ()
     directory: DirectoryUsed | None = None
 
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """Addresses of those who get a copy; a note to the writer is none."""
+        return tuple(r.address for r in self.recipients if r.kind != DeliveryKind.NOTE)
+
     def to_json(self) -> dict[str, Any]:
         """The shape of ``explain --json`` (DESIGN 8), with coded reasons."""
         return {
@@ -240,7 +249,7 @@ class Decision:
             "fallback": str(self.fallback) if self.fallback else None,
             "rule": self.rules[0] if self.rules else None,
             "rules": list(self.rules),
-            "recipients": [r.address for r in self.recipients],
+            "recipients": list(self.readers),
             "copies": [{"address": r.address, "kind": str(r.kind), "why": r.why} for r in self.recipients],
             "ticket": {
                 "id": ticket_label(self.ticket.ticket_id) if self.ticket.ticket_id else None,

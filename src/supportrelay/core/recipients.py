@@ -69,7 +69,7 @@ def choose_recipients(
 def passed_on(paths: ForwardPaths, members: Membership) -> tuple[Recipient, ...]:
     """Who gets the mail as it came, whatever the desk decides: postmaster's readers, submission's other recipients."""
     people = [Recipient(a, DeliveryKind.AS_IS, "postmaster") for a in members.desk.admins if paths.postmaster]
-    return each_once([*people, *(Recipient(a, DeliveryKind.AS_IS, "relayed") for a in paths.elsewhere)])
+    return each_once([*people, *(Recipient(a, DeliveryKind.SUBMITTED, "relayed") for a in paths.elsewhere)])
 
 
 def _wanted(

@@ -27,11 +27,12 @@ Notes, for the trace (``code`` or ``code:detail``)::
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 
 from supportrelay.core.banner import Banner, plan_body, shorten_lines
 from supportrelay.core.copy_headers import CopyContext, copy_header, plain_field
+from supportrelay.core.date_field import print_date
 from supportrelay.core.decision import CopyPlan
 from supportrelay.core.delivery import DeliveryForm, DeliveryKind
 from supportrelay.core.envelope import Envelope
@@ -304,8 +305,6 @@ def as_is_attached(octets: bytes, *, context: CopyContext) -> Copy:
 
 # --- Received ---------------------------------------------------------------------------------------------------
 
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _NOT_HELO = re.compile(r"[^A-Za-z0-9.:\-_\[\]]")
 _NOT_IP = re.compile(r"[^0-9A-Fa-f.:]")
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9._\-]{1,64}@[A-Za-z0-9.\-]{1,253}")
@@ -335,17 +334,10 @@ def received_line(envelope: Envelope, *, hostname: str, queue_id: str, at: datet
     return (
         f"Received: from {helo} ({literal if ip else 'unknown'})\r\n"
         f"\tby {_host_name(hostname)} (supportrelay) with {protocol} id {_NOT_HELO.sub('?', queue_id)}"
-        f"{recipient};\r\n\t{_date(at)}\r\n"
+        f"{recipient};\r\n\t{print_date(at)}\r\n"
     ).encode("ascii")
 
 
 @lru_cache(maxsize=1024)
 def _host_name(written: str) -> str:
     return _NOT_HELO.sub("?", written)
-
-
-def _date(at: datetime) -> str:
-    """RFC 5322 §3.3, in UTC; `strftime` would speak the machine's language."""
-    utc = at.astimezone(UTC)
-    time = f"{utc.hour:02}:{utc.minute:02}:{utc.second:02}"
-    return f"{_DAYS[utc.weekday()]}, {utc.day} {_MONTHS[utc.month - 1]} {utc.year:04} {time} +0000"

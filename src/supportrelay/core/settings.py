@@ -31,6 +31,7 @@ class SupportAddress:
         message_id: ``keep`` or ``new``.
         bounce_address: Template with ``{token}``; the delivery's reverse-path.
         reverse_path: ``verp`` (bounce_address) or ``sender``.
+        guard_unsent_reply, guard_leaks: Colleagues are told about such mail of theirs (`core.guards`).
     """
 
     name: str
@@ -58,6 +59,8 @@ class SupportAddress:
     message_id: str = "keep"
     reverse_path: str = "verp"
     suppress_auto_replies: bool = True
+    guard_unsent_reply: bool = True
+    guard_leaks: bool = True
 
 
 @value_class

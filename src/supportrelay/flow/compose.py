@@ -22,10 +22,12 @@ from supportrelay.core.rewrite import (
     received_line,
 )
 from supportrelay.core.settings import SupportAddress
+from supportrelay.core.submitted import submitted_copy, without_notices
 from supportrelay.core.ticket import ticket_label
 from supportrelay.core.token import delivery_token, marker_code, trail
 from supportrelay.core.value import value_class
 from supportrelay.flow.message_ids import id_of_copies
+from supportrelay.flow.note_to_writer import note_to_writer, senders_of
 from supportrelay.flow.office import Office, Rulebook
 from supportrelay.flow.second import second_copy_of
 
@@ -65,8 +67,12 @@ def compose(office: Office, rulebook: Rulebook, original: Original, order: CopyO
     plan = original.plan
     address = _address(rulebook, plan)
     context = _context(office, rulebook, original, order, address)
+    if order.kind == DeliveryKind.SUBMITTED:
+        return submitted_copy(original.octets, context=context, senders=senders_of(rulebook))
     if order.kind == DeliveryKind.AS_IS or plan is None:
         return as_is_copy(original.octets, context=context)
+    if order.kind == DeliveryKind.NOTE:
+        return _note(office, rulebook, original, plan, order)
     values = _banner_values(office, rulebook, original, plan, address)
     banner = _banner(rulebook, plan, address, values)
     if order.form == DeliveryForm.FULL:
@@ -96,8 +102,12 @@ def compose_for_hop(
         plan = original.plan
         address = _address(rulebook, plan)
         context = _context(office, rulebook, original, order, address)
+        if order.kind == DeliveryKind.SUBMITTED:
+            return as_is_attached(without_notices(original.octets, senders_of(rulebook)), context=context)
         if order.kind == DeliveryKind.AS_IS or plan is None:
             return as_is_attached(original.octets, context=context)
+        if order.kind == DeliveryKind.NOTE:
+            return copy
         if order.form != DeliveryForm.FULL:  # it was too large with all of it
             return compose(office, rulebook, original, replace(order, form=DeliveryForm.NOTICE))
         values = _banner_values(office, rulebook, original, plan, address)
@@ -107,6 +117,19 @@ def compose_for_hop(
         )
 
     return fit_copy(copy, hop, instead)
+
+
+def _note(office: Office, rulebook: Rulebook, original: Original, plan: CopyPlan, order: CopyOrder) -> Copy:
+    return note_to_writer(
+        office,
+        rulebook,
+        plan,
+        original.facts,
+        queue_id=original.queue_id,
+        ticket_id=original.ticket_id,
+        message_id=order.new_message_id,
+        accepted_at=original.accepted_at,
+    )
 
 
 def _address(rulebook: Rulebook, plan: CopyPlan | None) -> SupportAddress:

@@ -19,6 +19,7 @@ from supportrelay.flow.assess import Assessment, CrmSilentError, assess, facts_o
 from supportrelay.flow.assign import Assigned, assign
 from supportrelay.flow.compose import Original
 from supportrelay.flow.deliver import Deliverer
+from supportrelay.flow.guarding import guard
 from supportrelay.flow.office import Office, Rulebook
 from supportrelay.flow.reports import Filed, concerns_report, explain_report, file_report, note_return
 from supportrelay.flow.robots import hold_too_much
@@ -81,6 +82,7 @@ async def decide_on(
         await note_return(office, rulebook, assessment)
     assigning = assign(office, rulebook, assessment, may_wait=may_wait, is_released=is_released)
     assigned = await (meter.run("assign", assigning) if meter else assigning)
+    assigned = await guard(office, rulebook, assigned, accepted.octets)
     if not acts or is_released or not assessment.sight.is_automatic:
         return _for_probe(office, assigned, facts), ()
     decision, held = await hold_too_much(office, rulebook, assessment, assigned.decision, accepted)

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from supportrelay.core.decision import Decision, Direction, Disposition, TicketAction
-from supportrelay.core.delivery import MessageState
+from supportrelay.core.delivery import DeliveryKind, MessageState
 from supportrelay.core.duplicate import takes_over
 from supportrelay.core.facts import Facts
 from supportrelay.core.ports import (
@@ -21,7 +21,7 @@ from supportrelay.core.subject import normalise_subject
 from supportrelay.core.thread import Match
 from supportrelay.core.ticket import Stage
 from supportrelay.flow.assign import Assigned, domain_of_customer
-from supportrelay.flow.message_ids import id_of_copies
+from supportrelay.flow.message_ids import id_of_copies, id_of_note
 from supportrelay.flow.office import Office, Rulebook
 
 __all__ = ["PROBE", "settlement_of", "waiting"]
@@ -194,6 +194,9 @@ def _deliveries(
     """The copies to make; their own Message-ID when the desk wants one."""
     address = rulebook.address(decision.address_name)
     new_id = id_of_copies(office, address, facts, queue_id) if decision.copy is not None else ""
+    ids = {DeliveryKind.AS_IS: "", DeliveryKind.SUBMITTED: ""}
+    if decision.copy is not None and decision.copy.note:
+        ids[DeliveryKind.NOTE] = id_of_note(office, address, queue_id)
     return tuple(
         NewDelivery(r.address, r.kind, r.why, new_message_id=new_id if r.kind != "as_is" else "")
         for r in decision.recipients
@@ -210,9 +213,15 @@ def _changes(decision: Decision, sight: Sight, match: Match, facts: Facts) -> tu
             {
                 "direction": str(decision.direction),
                 "disposition": str(decision.disposition),
-                "recipients": [r.address for r in decision.recipients],
+                "recipients": list(decision.readers),
             },
         )
+    changes += [
+        Change("message.guarded", "relay", {"writer": one.address, "reasons": [reason.to_json()]})
+        for one in decision.recipients
+        for reason in decision.reasons
+        if one.kind == DeliveryKind.NOTE and reason.code.startswith("guard.")
+    ]
     ]
     ticket = decision.ticket
     if ticket.action == TicketAction.OPEN:

@@ -29,7 +29,7 @@ SELECT m.seq, m.queue_id, c.ticket_id, d.direction = 'unproven' FROM messages m
 LEFT JOIN conversations c ON c.id = m.conversation_id LEFT JOIN decisions d ON d.message = m.seq WHERE m.seq = ?"""
 
 _COPIES_OF_ARRIVALS = """
-SELECT id, recipient_key FROM deliveries WHERE state NOT IN ('failed', 'dropped') AND message IN
+SELECT id, recipient_key FROM deliveries WHERE state NOT IN ('failed', 'dropped') AND kind <> 'note' AND message IN
 (SELECT ?1 UNION ALL SELECT seq FROM messages WHERE first_arrival = ?1) ORDER BY id"""
 
 # Most ids are unknown: asked alone they cost one search, with joins and an order five times that.

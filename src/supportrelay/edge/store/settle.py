@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from supportrelay.core.delivery import DeliveryState, MessageState
+from supportrelay.core.delivery import DeliveryKind, DeliveryState, MessageState
 from supportrelay.core.ports import BegunDelivery, NewDelivery, Settled, Settlement, TicketChange, TicketOpening
 from supportrelay.core.ticket import Stage
 from supportrelay.edge.store.changes import change_row, write_changes
@@ -256,7 +256,7 @@ def _write_message(
     due_at = None
     if s.state == MessageState.WAITING:
         due_at = now if s.due_at is None else to_microseconds(s.due_at)
-    elif s.state == MessageState.COMPOSED:
+    elif s.state == MessageState.COMPOSED and any(copy.kind != DeliveryKind.NOTE for copy in s.deliveries):
         due_at = accepted_at  # since then nobody has got a copy
     first_wait_at = None
     if s.state == MessageState.WAITING:

@@ -209,6 +209,10 @@ class SqliteStore(StoreViews, StoreCrm):
         """All copies of a message."""
         return self.read(lambda c: copies.deliveries_of(c, queue_id))
 
+    async def mails_outside(self, ticket_id: int, limit: int) -> list[str]:
+        """The newest mails of a ticket from or to people outside."""
+        return self.read(lambda c: copies.mails_outside(c, ticket_id, limit))
+
     async def fail_delivery(self, delivery_id: int, outcome: Outcome, now: datetime) -> Reported:
         """A report said that a delivered copy did not arrive."""
         return await self.write(lambda c: copies.fail_delivery(c, delivery_id, outcome, to_microseconds(now)))
