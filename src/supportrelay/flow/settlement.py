@@ -198,8 +198,7 @@ def _deliveries(
     if decision.copy is not None and decision.copy.note:
         ids[DeliveryKind.NOTE] = id_of_note(office, address, queue_id)
     return tuple(
-        NewDelivery(r.address, r.kind, r.why, new_message_id=new_id if r.kind != "as_is" else "")
-        for r in decision.recipients
+        NewDelivery(r.address, r.kind, r.why, new_message_id=ids.get(r.kind, new_id)) for r in decision.recipients
     )
 
 
