@@ -166,6 +166,37 @@ def test_a_forged_trail_silences_nobody(desk: Desk) -> None:
     assert len(fields(arrived[0].octets, "X-Supportrelay-Trail")) == 1
 
 
+def times_round(rounds: int, recipient: str) -> bytes:
+    """Received fields as this relay writes them."""
+    one = (
+        "Received: from mx.acme.example ([192.0.2.1])\r\n\tby relay.desk.test (supportrelay) with ESMTP id x\r\n"
+        f"\tfor <{recipient}>;\r\n\tMon, 2 Mar 2026 10:00:00 +0900\r\n"
+    )
+    return one.encode() * rounds
+
+
+@pytest.mark.parametrize(
+    ("rounds", "recipient", "state"),
+    [
+        pytest.param(3, SUPPORT, "looped", id="thrice"),
+        pytest.param(2, SUPPORT, "delivered", id="twice"),
+        pytest.param(3, "all-support@elsewhere.example", "delivered", id="not-for-us"),
+    ],
+)
+def test_a_mail_that_came_three_times_goes_round_without_our_mark(
+    desk: Desk, rounds: int, recipient: str, state: str
+) -> None:
+    """RULES 2A.3: whoever sends it back each time takes our mark off and gives it another Message-ID."""
+    octets = mail(
+        sender="x@round.example", to=SUPPORT, subject=f"round {rounds} {recipient}", message_id=(id_ := report_id())
+    )
+
+    arrived = desk.post(times_round(rounds, recipient) + octets, "x@round.example", SUPPORT)
+
+    assert bool(arrived) == (state == "delivered")
+    assert desk.life(id_)["state"] == state
+
+
 # --- reports to the token
 
 

@@ -202,7 +202,7 @@ def _direction(
     is_automatic: bool,
 ) -> tuple[Direction, Mailbox | None]:
     """The first question that says yes; with the colleague who forwards, for a forwarding note."""
-    if own_trail(facts, keys) or read_message_id(keys, facts.message_id):
+    if own_trail(facts, keys) or read_message_id(keys, facts.message_id) or _came_before(facts, members):
         return Direction.LOOP, None
     if automatic.kind == AutomaticKind.REPORT:
         return Direction.REPORT, None
@@ -225,6 +225,22 @@ def own_trail(facts: Facts, keys: Sequence[SigningKey]) -> Trail | None:
     values = (value for name in _TRAIL_FIELDS for value in facts.fields.get(name, ())[:_MAX_TRAILS])
     marks = (read_trail(keys, value) for value in values)
     return next((mark for mark in marks if mark is not None), None)
+
+
+_ROUNDS = 3
+
+
+def _came_before(facts: Facts, members: Membership) -> bool:
+    """Taken here for the desk three times already: somebody strips our mark and sends it round (RULES 2A.3)."""
+    if facts.received_count < _ROUNDS:
+        return False
+    taken_here = f"by {members.desk.hostname} (supportrelay)"
+    rounds = 0
+    for value in facts.fields.get("received", ()):
+        if taken_here in value:
+            path = value.partition(" for <")[2].partition(">")[0]
+            rounds += bool(path) and members.is_ours(path.lower())
+    return rounds >= _ROUNDS
 
 
 def _proof_of_author(facts: Facts, proof: Proof, members: Membership) -> Proof:
