@@ -5,7 +5,7 @@ import re
 from supportrelay.core.banner_text import Banner, BannerValues
 from supportrelay.core.headers import split_headers
 from supportrelay.core.long_lines import shorten_fields, shorten_parts
-from supportrelay.core.mime import MimeError, Part, part_octets, read_parts, walk
+from supportrelay.core.mime import MimeError, Part, decode_transfer, read_parts, walk
 from supportrelay.core.part_edit import CannotEdit, edit_html, edit_text
 from supportrelay.core.splice import Edit, first_long_line, normalise_line_ends, splice
 from supportrelay.core.value import value_class

@@ -59,6 +59,7 @@ class HeaderBlock(NamedTuple):
 
 
 _LONGEST = 512 * 1024
+_PIECE = 1024 * 1024
 _new_tuple = tuple.__new__  # a quarter of the time of the constructor that NamedTuple writes
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _RAW_FIELD = re.compile(rb"[^\n]*+\n(?:[ \t][^\n]*+\n)*+(?:[ \t][^\n]*+\Z)?|[^\n]++\Z")
@@ -88,7 +89,7 @@ def split_headers(octets: bytes, start: int = 0, stop: int | None = None) -> Hea
         return HeaderBlock((), start + 1)
     if octets.startswith(b"\r\n", start, stop):
         return HeaderBlock((), start + 2)
-    blank = _BLANK_LINE.search(octets, start, stop)
+    blank = _blank_line(octets, start, stop)
     fields_end, end = (blank.start() + 1, blank.end()) if blank else (stop, stop)
     longest = start + _LONGEST
     looked_at = min(fields_end, longest)
@@ -108,16 +109,28 @@ def split_headers(octets: bytes, start: int = 0, stop: int | None = None) -> Hea
     return HeaderBlock(tuple(fields), end, is_closed=bool(blank))
 
 
+def _blank_line(octets: bytes, start: int, stop: int) -> re.Match[bytes] | None:
+    """The first blank line; looked for piece by piece, so that nobody waits for the end of fifty megabytes."""
+    while True:
+        found = _BLANK_LINE.search(octets, start, min(start + _PIECE, stop))
+        if found or start + _PIECE >= stop:
+            return found
+        start += _PIECE - 2
+
+
 def fields_named(octets: bytes, header: HeaderBlock, names: frozenset[str]) -> list[HeaderField]:
     """The fields of these names, in order; those too of a header so long that ``header.fields`` is not all of it."""
     found = [field for field in header.fields if field.name in names]
     if header.end > _LONGEST:
         at = header.fields[-1].start + len(header.fields[-1].raw) if header.fields else 0
-        found += (
-            HeaderField(name, match[0], match.start())
-            for match in _RAW_FIELD.finditer(octets, at, header.end)
-            if (name := _field_name(match[0])) in names
-        )
+        pattern = re.compile(rb"^(?:%s)[ \t]*:" % "|".join(sorted(names)).encode(), re.IGNORECASE | re.MULTILINE)
+        while at < header.end:
+            cut = octets.find(b"\n", at + _PIECE, header.end) + 1 or header.end
+            for match in pattern.finditer(octets, at, cut):
+                whole = _RAW_FIELD.match(octets, match.start(), header.end)
+                assert whole
+                found.append(HeaderField(_field_name(whole[0]), whole[0], match.start()))
+            at = cut
     return found
 
 

@@ -15,6 +15,7 @@ MAX_LINE = 998
 
 # Runs of CR are capped, so that a megabyte of them costs linear time.
 _LINE_END = re.compile(rb"\r{0,4}\n")
+_PIECE = 1024 * 1024
 _LONE_CR = re.compile(rb"\r(?!\n)")
 
 
@@ -89,14 +90,24 @@ def normalise_line_ends(octets: bytes) -> bytes:
     octets = without_mark(octets)
     is_clean = has_clean_line_ends(octets)
     if not is_clean:
-        octets = _LINE_END.sub(b"\r\n", octets)
+        octets = _with_crlf(octets)
     head_end = 0 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n")
     if head_end < 0 or octets.find(b"\r\n--", 0, head_end) >= 0 or not (begins_with_field(octets) or not head_end):
         octets, head_end = _with_blank_line(octets, head_end)
     if not is_clean or octets.find(b"\0", 0, head_end) >= 0:
-        head = _LONE_CR.sub(b" ", octets[:head_end]).replace(b"\0", b" ")
-        octets = head + _LONE_CR.sub(b"\r\n", octets[head_end:])
+        head, body = octets[:head_end].replace(b"\0", b" "), octets[head_end:]
+        octets = head + body if is_clean else _LONE_CR.sub(b" ", head) + _LONE_CR.sub(b"\r\n", body)
     return octets
+
+
+def _with_crlf(octets: bytes) -> bytes:
+    pieces = []
+    at = 0
+    while at < len(octets):
+        cut = octets.find(b"\n", at + _PIECE) + 1 or len(octets)
+        pieces.append(_LINE_END.sub(b"\r\n", octets[at:cut]))
+        at = cut
+    return b"".join(pieces)
 
 
 def _with_blank_line(octets: bytes, head_end: int) -> tuple[bytes, int]:
