@@ -225,3 +225,13 @@ def test_broken_json_is_no_report(text: str) -> None:
     octets = f"From: x@y.example\nx-amz-sns-message-id: 1\n\n{text}".encode()
 
     assert read_report(octets, read_facts(octets)) is None
+
+
+@pytest.mark.parametrize(
+    "piece", ["-", "- ", "\n--", "a@", "<a@b>", "not delivered a@b.example\n", "to: x\n y", "550 ", "mailbox x is "]
+)
+def test_reading_a_report_takes_linear_time(piece: str) -> None:
+    """What begins a form again and again; a quadratic pattern takes minutes for this."""
+    octets = letter(piece * (400_000 // len(piece)))
+
+    read_report(octets, read_facts(octets), is_named=True)

@@ -12,7 +12,7 @@ from supportrelay.core.value import value_class
 
 __all__ = ["RETURNED", "TRANSCRIPT", "WrittenReport", "find_form"]
 
-_LOOK = 64 * 1024  # characters; what is returned may be longer
+_LOOK = 16 * 1024  # characters; what is returned may be longer
 _REACH = 4000  # characters behind the words in which the recipients stand
 _MAX_RECIPIENTS = 100
 
@@ -81,10 +81,10 @@ _FORMS: tuple[_Form, ...] = (
     _form(
         "google", r"\*\* (?:message not delivered|address not found|message blocked|recipient inbox full) \*\*", _INSIDE
     ),
-    _form("sendmail", r"-{3,} ?the following addresses had [a-z ]{0,40}(?:errors|problems) ?-{3,}"),
+    _form("sendmail", r"--- ?the following addresses had [a-z ]{0,40}(?:errors|problems) ?---"),
     _form(
         "transcript",
-        r"-{3,} ?transcript of session follows",
+        r"--- ?transcript of session follows",
         re.compile(rf"(?:>>> RCPT TO: ?|[45]\d\d (?:[45]\.\d\.\d )?){_ANGLED}", re.IGNORECASE),
     ),
     _form("exchange", r"did not reach the following recipient\(s\):"),
@@ -92,7 +92,7 @@ _FORMS: tuple[_Form, ...] = (
     _form("exchange", r"your message (?:to [^\n]{1,200} )?couldn't be delivered", _INSIDE),
     _form("exchange", r"(?:次|以下)の受信者または(?:グループ|配布リスト)[^\n]{0,20}配信[^\n]{0,20}失敗"),
     _form("exchange", r"(?:fehler bei der|échec de la) [^\n]{1,60}(?:empf(?:ä|ae)nger|destinataires)[^\n]{0,60}:"),
-    _form("notes", r"-{4,} ?failure reasons? {1,4}-{4,}"),
+    _form("notes", r"---- ?failure reasons? {1,4}----+"),
     _form("notes", r"was not delivered to:"),
     _form("m-filter", r"以下のメールアドレスへの送信に失敗しました"),
     _form("au", r"次のあて先へのメッセージはエラーのため送信できませんでした"),
@@ -135,7 +135,7 @@ TRANSCRIPT = re.compile(r"^[ \t]*-{3,} ?transcript of session follows", re.IGNOR
 
 # From here on the text is not about the recipients any more.
 RETURNED = re.compile(
-    r"^[ \t]*-{2,}[ -]*(?:below this line|original (?:message|mail)|this is a copy|the header of the original|"
+    r"^[ \t]*--[ -]*(?:below this line|original (?:message|mail)|this is a copy|the header of the original|"
     r"unsent message|returned message|message header|non-delivered information \(header)[^\n]*$"
     r"|^[ \t]*(?:original message (?:follows|headers)|message headers follow|included is a copy of the message)[^\n]*$",
     re.IGNORECASE | re.MULTILINE,
@@ -143,7 +143,7 @@ RETURNED = re.compile(
 
 
 def find_form(text: str) -> WrittenReport | None:
-    """Return what a text reports, None when it has no form that is known. Linear in ``text``, of which 64 Ki count."""
+    """Return what a text reports, None when it has no form that is known. Linear in ``text``, of which 16 Ki count."""
     text = text[:_LOOK]
     returned = RETURNED.search(text)
     told = text[: returned.start()] if returned else text

@@ -29,7 +29,7 @@ _SUBJECTS = re.compile(
     r"|メール(?:送信)?エラー)|warning: (?:message \S{1,40} delayed|could not send)",
     re.IGNORECASE,
 )
-_LOOK = 64 * 1024
+_LOOK = 16 * 1024
 _NULL_PATHS = frozenset({"<>", "", "<null>", "null"})
 _NOBODY = re.compile(r"<?mailer-daemon(?:@[^>\s]*)?>?$", re.IGNORECASE)
 
