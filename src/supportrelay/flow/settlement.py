@@ -215,12 +215,12 @@ def _changes(decision: Decision, sight: Sight, match: Match, facts: Facts) -> tu
                 "recipients": list(decision.readers),
             },
         )
+    ]
     changes += [
         Change("message.guarded", "relay", {"writer": one.address, "reasons": [reason.to_json()]})
         for one in decision.recipients
         for reason in decision.reasons
         if one.kind == DeliveryKind.NOTE and reason.code.startswith("guard.")
-    ]
     ]
     ticket = decision.ticket
     if ticket.action == TicketAction.OPEN:
