@@ -30,6 +30,7 @@ _KINDS = {
     "message/feedback-report": "feedback-report",
 }
 _LOOK = 256 * 1024
+_LOOK_TEXT = 64 * 1024  # characters
 _REPORT_TYPES = frozenset(_KINDS.values())
 _RETURNED = frozenset(
     {
@@ -125,8 +126,8 @@ def _by_text(octets: bytes, facts: Facts, declared: Report | None, depth: int = 
     text = facts.body_text
     returned = _returned_anywhere(octets, text)
     base = declared if declared is not None and declared.returned_message_id else _about(returned, "delivery-status")
-    if _STATUS_IN_TEXT.search(text[:_LOOK]):  # a multipart whose boundary was lost, or a gateway that flattened it
-        recipients = _delivery_status(_groups(text[:_LOOK].encode("utf-8", "replace")))
+    if _STATUS_IN_TEXT.search(text[:_LOOK_TEXT]):  # a multipart whose boundary was lost, or a gateway that flattened it
+        recipients = _delivery_status(_groups(text[:_LOOK_TEXT].encode("utf-8", "replace")))
         if any(one.address for one in recipients):
             recipients = tuple(one for one in recipients if one.address)
             return _weighed(replace(base, recipients=recipients, form="fields"), text)
@@ -150,10 +151,10 @@ def _as_written(base: Report, written: WrittenReport, text: str) -> Report:
 
 def _unsent(base: Report, text: str) -> Report | None:
     """Old sendmail says only how the session went; who was meant stands in what it returns."""
-    if not TRANSCRIPT.search(text[:_LOOK]) or len(base.returned_to) != 1:
+    if not TRANSCRIPT.search(text[:_LOOK_TEXT]) or len(base.returned_to) != 1:
         return None
     report = replace(base, recipients=(ReportedRecipient(base.returned_to[0].key, "failed"),), form="transcript")
-    returned = RETURNED.search(text)
+    returned = RETURNED.search(text[:_LOOK_TEXT])
     return _weighed(report, text[: returned.start()] if returned else text)
 
 
@@ -225,7 +226,7 @@ def _returned_anywhere(octets: bytes, text: str) -> HeaderBlock:
         header = HeaderBlock((), 0)
     if header.fields:
         return header
-    told = text[:_LOOK]
+    told = text[:_LOOK_TEXT]
     begin = RETURNED.search(told)
     if begin is None:
         fields = list(_STATUS_IN_TEXT.finditer(told))
