@@ -130,7 +130,7 @@ def test_every_enumeration_has_words(msgid: str) -> None:
 
 
 NOTE = re.compile(
-    r"(?:banner|date|form|from|header|hop|line_ends|message_id|part|unparsed|minimal_header)(?<!part_nature)[._][a-z0-9_.]+:?|unparsed:?"
+    r"(?:banner|date|form|from|header|hop|line_ends|message_id|part|unparsed|minimal_header)[._][a-z0-9_.]+:?|unparsed:?"
 )
 
 

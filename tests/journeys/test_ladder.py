@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from journeys.companies import one_owner
-from journeys.letters import Desk, decoded, fields, header, open_desk, support_address
+from journeys.letters import Desk, decoded, dsn, fields, header, open_desk, support_address
 from journeys.relay import free_port
 from rfc_checker import Circumstances, check
 from rfc_mime import Entity, decode, read_entity, walk
@@ -271,6 +271,24 @@ def test_our_own_fault_asks_for_no_other_form(desk: Desk) -> None:
     assert (delivery(desk, message_id)["state"], delivery(desk, message_id)["form"]) == ("deferred", "full")
     desk.relay.run("queue", "retry", message_id)
     assert is_whole(desk.sink.wait_for(1)[0].octets)
+
+
+@pytest.mark.parametrize(("status", "form"), [("5.3.4", "light"), ("5.6.1", "attached"), ("5.6.7", "full")])
+def test_what_a_later_server_reports_of_the_mail_is_answered_with_another_form(
+    desk: Desk, status: str, form: str
+) -> None:
+    """A smarthost takes everything and reports what the mailbox's server said."""
+    sent, message_id = letter(f"reported {status}")
+    (copy,) = desk.post(sent, CUSTOMER, SUPPORT)
+    report = dsn(copy.octets, [(OWNER, "failed", status)], to=copy.reverse_path, message_id=f"<dsn.{status}@mx.test>")
+
+    arrived = desk.post(report.replace(b"no such user", b"not taken"), "", copy.reverse_path)
+
+    assert delivery(desk, message_id)["form"] == form
+    (second,) = arrived
+    assert second.recipients == (ALL if form == "full" else OWNER,)
+    assert form != "attached" or decode(part_named(read_entity(second.octets), "original.eml")) == sent
+    assert desk.life(message_id)["state"] == "delivered"
 
 
 def test_new_message_ids_name_each_other(desk: Desk) -> None:

@@ -63,15 +63,15 @@ def shorten_parts(octets: bytes, root: Part) -> tuple[list[Edit], list[str]]:
 
 def _shorten_part(octets: bytes, part: Part) -> list[Edit]:
     check_readable(part)
-    body = part_octets(octets, part)
-    if part.transfer_encoding == "base64":
-        return [Edit(part.body_start, part.end, ended(octets, part, base64_lines(body)))]
-    if part.transfer_encoding == "quoted-printable":
     if part.transfer_encoding == "base64":
         digits = relined_base64(octets[part.body_start : part.end])
         if digits is not None:
             return [Edit(part.body_start, part.end, ended(octets, part, digits))]
     check_size(part)
+    body = part_octets(octets, part)
+    if part.transfer_encoding == "base64":
+        return [Edit(part.body_start, part.end, ended(octets, part, base64_lines(body)))]
+    if part.transfer_encoding == "quoted-printable":
         return [Edit(part.body_start, part.end, ended(octets, part, quoted_printable(body)))]
     if part.content_type.startswith(("message/", "multipart/")):
         raise CannotEdit(f"a long line or NUL in {part.content_type}")

@@ -415,6 +415,7 @@ class DeliveryView:
     ticket_id: int | None
     message_id: str
     kind: DeliveryKind = DeliveryKind.OWNER
+    form: DeliveryForm = DeliveryForm.FULL
 
 
 @value_class
@@ -504,8 +505,10 @@ class Store(Protocol):
         """queue_ids of the newest mails of a ticket from a customer, or from staff to people outside; newest first."""
         ...
 
-    async def fail_delivery(self, delivery_id: int, outcome: Outcome, now: datetime) -> Reported:
-        """A report said that a delivered copy did not arrive."""
+    async def fail_delivery(
+        self, delivery_id: int, outcome: Outcome, now: datetime, other_form: OtherForm | None = None
+    ) -> Reported:
+        """A report said that a delivered copy did not arrive; with ``other_form`` it is sent again as that."""
         ...
 
     async def signing_keys(self) -> list[SigningKey]:

@@ -9,10 +9,13 @@ from datetime import datetime
 from supportrelay.core.absence import away_until
 from supportrelay.core.automatic import AutomaticKind
 from supportrelay.core.delivery import Cause, DeliveryKind, DeliveryState, Outcome, OutcomeKind, Phase
-from supportrelay.core.ports import DeliveryView
+from supportrelay.core.ladder import next_form, why_of
+from supportrelay.core.ports import DeliveryView, OtherForm
 from supportrelay.core.reason import Reason
+from supportrelay.core.settings import SupportAddress
 from supportrelay.flow.assess import Assessment
 from supportrelay.flow.failover import sweep
+from supportrelay.flow.message_ids import id_of_form
 from supportrelay.flow.office import Office, Rulebook
 
 __all__ = ["fail_copy", "is_own_notice", "is_persons_copy", "note_absence"]
@@ -117,7 +120,24 @@ async def _give_to_others(
     return nobody_got_it
 
 
-async def fail_copy(office: Office, copy: DeliveryView, *, status: str, text: str) -> bool:
-    """Mark a copy as not arrived, or not read; True when nobody else got the mail."""
-    outcome = Outcome(OutcomeKind.FAILED, Phase.DOT, status=status, text=text[:500], cause=Cause.RECIPIENT)
-    return (await office.store.fail_delivery(copy.delivery_id, outcome, office.now())).nobody_got_it
+async def fail_copy(
+    office: Office,
+    copy: DeliveryView,
+    *,
+    status: str,
+    text: str,
+    cause: Cause = Cause.RECIPIENT,
+    address: SupportAddress | None = None,
+) -> bool:
+    """Mark a copy as not arrived, or not read; True when nobody else got the mail.
+
+    Args:
+        cause: SIZE and CONTENT send it in another form, when there is one left (`core.ladder`).
+        address: Of the mail; needed for that.
+    """
+    outcome = Outcome(OutcomeKind.FAILED, Phase.DOT, status=status, text=text[:500], cause=cause)
+    form = next_form(copy.form, copy.kind, outcome)
+    other = None
+    if form is not None and address is not None:
+        other = OtherForm(form, why_of(outcome), id_of_form(office, address, copy.queue_id, form))
+    return (await office.store.fail_delivery(copy.delivery_id, outcome, office.now(), other)).nobody_got_it

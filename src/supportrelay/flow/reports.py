@@ -7,7 +7,7 @@ report.
 from dataclasses import replace
 
 from supportrelay.core.decision import CopyPlan, Decision, Direction, Recipient, TicketAction, TicketPlan
-from supportrelay.core.delivery import DeliveryKind, DeliveryState
+from supportrelay.core.delivery import Cause, DeliveryKind, DeliveryState
 from supportrelay.core.errors import TransientFailure
 from supportrelay.core.mailbox import Mailbox
 from supportrelay.core.owners import owners_of_deals
@@ -15,6 +15,7 @@ from supportrelay.core.ports import Change, DeliveryView, WhereFrom
 from supportrelay.core.reason import Reason
 from supportrelay.core.recipients import each_once, passed_on
 from supportrelay.core.report import Report, ReportedRecipient, read_report
+from supportrelay.core.report_values import FailureCause
 from supportrelay.core.sight import own_trail
 from supportrelay.core.thread import Match
 from supportrelay.core.ticket import Stage, TicketView
@@ -184,7 +185,9 @@ async def _act(
         copy, said = one.copy, one.said
         if said is not None and one.is_failure and not is_possible:
             text = f"reported later ({said.severity or 'failed'}, {said.cause or 'other'}): {said.diagnostic}"
-            nobody_got_it |= await fail_copy(office, copy, status=said.status, text=text)
+            nobody_got_it |= await fail_copy(
+                office, copy, status=said.status, text=text, cause=_cause(said), address=assessment.sight.address
+            )
             reasons.append(Reason.of("report.failed", recipient=copy.recipient, status=said.status or "5.0.0"))
             continue
         action = f"{said.address} {said.action} {said.status}".strip()[:200] if said else ""
@@ -201,6 +204,14 @@ async def _act(
     ticket_id = reported[0].copy.ticket_id
     decision = _decision(assessment, Direction.REPORT, tuple(reasons), ticket_id=ticket_id, recipients=readers)
     return Filed(decision, Match(), tuple(changes))
+
+
+def _cause(said: ReportedRecipient) -> Cause:
+    """Whose fault: of the mail only what the report is clear about; a refusal by policy is mostly the recipient's."""
+    if said.cause == FailureCause.TOO_LARGE:
+        return Cause.SIZE
+    is_form = said.status.startswith("5.6.") and said.status != "5.6.7"  # RFC 3463 §3.7; .7 is the address (RFC 6531)
+    return Cause.CONTENT if is_form else Cause.RECIPIENT
 
 
 def _is_only_possible(report: Report | None, reported: list[_Reported]) -> bool:

@@ -88,7 +88,8 @@ FROM messages m INDEXED BY messages_at_work LEFT JOIN decisions x ON x.message =
 LEFT JOIN conversations c ON c.id = m.conversation_id
 WHERE m.state = 'composed' AND m.state NOT IN ('delivered', 'filed') AND m.due_at <= ? ORDER BY m.due_at LIMIT ?"""
 _VIEW = """
-SELECT d.id, m.queue_id, d.recipient, d.state, c.ticket_id, m.message_id, d.new_message_id, d.kind FROM deliveries d
+SELECT d.id, m.queue_id, d.recipient, d.state, c.ticket_id, m.message_id, d.new_message_id, d.kind, d.form
+FROM deliveries d
 JOIN messages m ON m.seq = d.message LEFT JOIN conversations c ON c.id = m.conversation_id"""
 
 
@@ -237,8 +238,8 @@ def state_after(copies: Sequence[tuple[str, str]], *, failover_made: bool) -> tu
     """``(state, somebody got it, all failed)`` of a message by ``(state, kind)`` of its copies.
 
     Copies sent on as they are (submission's other recipients) are not ours to read: they count only when there is
-    nothing else. A note to the mail's writer is nobody's copy: whatever becomes of it, nothing follows but that it ended.
-    A message stays COMPOSED while Allmember can still be asked.
+    nothing else. A note to the mail's writer is nobody's copy: whatever becomes of it, nothing follows but that it
+    ended. A message stays COMPOSED while Allmember can still be asked.
     """
     states = {state for state, _ in copies}
     readable = [(state, kind) for state, kind in copies if kind != DeliveryKind.NOTE]
@@ -331,25 +332,38 @@ def mails_outside(connection: sqlite3.Connection, ticket_id: int, limit: int) ->
     return [row[0] for row in connection.execute(_OUTSIDE, (ticket_id, limit))]
 
 
-def fail_delivery(connection: sqlite3.Connection, delivery_id: int, outcome: Outcome, now: int) -> Reported:
-    """A report said that a copy which the next host took did not arrive."""
+def fail_delivery(
+    connection: sqlite3.Connection, delivery_id: int, outcome: Outcome, now: int, other_form: OtherForm | None = None
+) -> Reported:
+    """A report said that a copy which the next host took did not arrive; another form of it is due at once."""
     row = connection.execute(_ATTEMPTED, (delivery_id,)).fetchone()
     if row is None:
         return Reported(MessageState.DEAD, nobody_got_it=False)
     state, attempts, _, seq, recipient = row
-    if state != DeliveryState.FAILED:
-        connection.execute(_END, (DeliveryState.FAILED, None, clean_text(outcome.reply), delivery_id))
     why = _why(outcome, recipient) | {"attempt": attempts, "by_report": True}
     what = f"delivery.{OutcomeKind.FAILED}"
+    if other_form is not None and state == DeliveryState.DELIVERED:
+        what, why["form"] = "delivery.reshaped", other_form.form
+        connection.execute(_END, (DeliveryState.DEFERRED, now, clean_text(outcome.reply), delivery_id))
+        _reshape(connection, seq, delivery_id, other_form)
+    elif state != DeliveryState.FAILED:
+        connection.execute(_END, (DeliveryState.FAILED, None, clean_text(outcome.reply), delivery_id))
     write_changes(connection, [change_row(now, what, "relay", why, message=seq, delivery_id=delivery_id)])
     return update_message(connection, seq, waits_for_us=False, now=now)
 
 
-def _view(row: tuple[int, str, str, str, int | None, str, str, str] | None) -> DeliveryView | None:
+def _view(row: tuple[int, str, str, str, int | None, str, str, str, str] | None) -> DeliveryView | None:
     if row is None:
         return None
     return DeliveryView(
-        row[0], row[1], row[2], DeliveryState(row[3]), row[4], row[6] or row[5], kind=DeliveryKind(row[7])
+        row[0],
+        row[1],
+        row[2],
+        DeliveryState(row[3]),
+        row[4],
+        row[6] or row[5],
+        DeliveryKind(row[7]),
+        DeliveryForm(row[8]),
     )
 
 

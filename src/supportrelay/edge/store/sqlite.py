@@ -20,6 +20,7 @@ from supportrelay.core.ports import (
     Gathered,
     Lease,
     NewDelivery,
+    OtherForm,
     Reported,
     Settled,
     Settlement,
@@ -213,9 +214,12 @@ class SqliteStore(StoreViews, StoreCrm):
         """The newest mails of a ticket from or to people outside."""
         return self.read(lambda c: copies.mails_outside(c, ticket_id, limit))
 
-    async def fail_delivery(self, delivery_id: int, outcome: Outcome, now: datetime) -> Reported:
-        """A report said that a delivered copy did not arrive."""
-        return await self.write(lambda c: copies.fail_delivery(c, delivery_id, outcome, to_microseconds(now)))
+    async def fail_delivery(
+        self, delivery_id: int, outcome: Outcome, now: datetime, other_form: OtherForm | None = None
+    ) -> Reported:
+        """A report said that a delivered copy did not arrive; with ``other_form`` it is sent again as that."""
+        at = to_microseconds(now)
+        return await self.write(lambda c: copies.fail_delivery(c, delivery_id, outcome, at, other_form))
 
     # -- leases --
 
