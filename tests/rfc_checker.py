@@ -118,7 +118,8 @@ def _well_formed(copy: bytes, how: Circumstances) -> Iterator[Finding]:
     if b"\0" in copy:
         yield Finding("line", "NUL", copy[max(0, copy.find(b"\0") - 40) :])
     header, _, body = copy.partition(b"\r\n\r\n")
-    if not header.isascii() and not how.utf8:
+    # Raw octets in a header were never legal; with BODY=8BITMIME they may stay, for the received ones are the truth.
+    if not header.isascii() and not (how.utf8 or how.eight_bit):
         line = next(line for line in header.split(b"\r\n") if not line.isascii())
         yield Finding("eight_bit", "in the header", line)
     if not body.isascii() and not how.eight_bit:

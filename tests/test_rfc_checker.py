@@ -109,7 +109,7 @@ EDITED = [
     ("line", "a lone LF", change(b"preamble\r\n", b"preamble\n\r\n")),
     ("line", "a lone CR", change(b"preamble", b"pre\ramble")),
     ("line", "NUL", change(b"preamble", b"pre\0amble")),
-    ("eight_bit", "in the header", change(b"two", "zwö".encode())),
+    ("header", "raw octets", change(b"two", "zwö".encode())),
     ("header", "a field lost", change(SUBJECT, b"")),
     ("header", "a field changed by a space", change(b"two   =?", b"two =?")),
     ("header", "a field encoded anew", change(b"=?utf-8?B?5Lu25ZCN?=", b"=?utf-8?Q?=E4=BB=B6=E5=90=8D?=")),
@@ -172,6 +172,13 @@ EDITED = [
         ),
     ),
 ]
+
+
+def test_raw_octets_in_a_header_need_a_hop_that_takes_them() -> None:
+    copy = COPY.replace(b"two", "zwö".encode())
+    narrow = Circumstances(SENDER, eight_bit=False)
+
+    assert "eight_bit" in {finding.rule for finding in check(ORIGINAL, copy, narrow)}
 
 
 @pytest.mark.parametrize(("rule", "how", "broken"), [pytest.param(*row, id=f"{row[0]}: {row[1]}") for row in EDITED])

@@ -60,7 +60,6 @@ class CopyContext:
         trail: Value of X-Supportrelay-Trail (`token.trail`).
         new_message_id: With brackets; "" keeps the original's.
         earlier_ids: Ids that earlier copies of ours went out with; References name them after the original's.
-        is_smtputf8: It goes out as SMTPUTF8, so that its header may hold UTF-8.
         unproven_word: Stands for the author's name when nobody could tell who wrote: 未確認.
     """
 
@@ -72,7 +71,6 @@ class CopyContext:
     new_message_id: str = ""
     earlier_ids: tuple[str, ...] = ()
     unproven_word: str = "unverified"
-    is_smtputf8: bool = False
 
 
 def plain_field(name: str, value: str) -> bytes:

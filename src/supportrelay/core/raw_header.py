@@ -1,8 +1,9 @@
-"""Header fields with octets over 127, written by senders that know no encoded words: read, and made legal in copies.
+"""Header fields with octets over 127, written by senders that know no encoded words: read, and made legal where needed.
 
-Without SMTPUTF8 a header is ASCII (RFC 5322 §2.2, RFC 6531 §3.2); 8BITMIME is about bodies. A next hop that insists
-refuses the mail otherwise, and one that does not shows whatever charset it guesses. So the words become encoded words
-(RFC 2047), and what may hold none is set aside as RFC 6857 has it.
+Without SMTPUTF8 a header is ASCII (RFC 5322 §2.2, RFC 6531 §3.2). Raw octets have come this far all the same, and a
+copy keeps them: any charset we took them for might be the wrong one. Only for a next hop that takes nothing but ASCII,
+and in forms of a copy that are ASCII anyway, the words become encoded words (RFC 2047), and what may hold none is set
+aside as RFC 6857 has it.
 """
 
 import re

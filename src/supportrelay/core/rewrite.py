@@ -95,9 +95,6 @@ def compose_copy(
     """
     normal = normalise_line_ends(octets)
     notes: tuple[str, ...] = () if normal is octets else ("line_ends.normalised",)
-    if not context.is_smtputf8:
-        normal, encoded = make_header_ascii(normal)
-        notes += encoded
     wanted = None if plan.banner == "none" else banner
     writer = _Composer(octets, normal, plan, address, kind, context, wanted)
     for attempt in (writer.edited, writer.attached):
