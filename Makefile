@@ -7,6 +7,8 @@
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$python; break; }; done)
 BIN := .venv/bin
+# Journeys wait most of their time: two files at a time, whatever the number of cores.
+SIDE_BY_SIDE := -n 2 --dist loadfile
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
 install: .venv/.installed ## .venv with .venv/bin/supportrelay, by venv and pip only
@@ -18,13 +20,13 @@ run-hubspot: .venv/.installed-for-tests ## the same with owners and tickets at H
 	@$(BIN)/python config/demo_hubspot.py
 
 test: .venv/.installed-for-tests ## the whole suite; it needs no system package so far
-	$(BIN)/pytest -q $(TESTS)
+	$(BIN)/pytest -q $(SIDE_BY_SIDE) $(TESTS)
 
 check: .venv/.installed-for-tests ## format, lint, types, tests: what CI runs
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q $(SIDE_BY_SIDE)
 
 format: .venv/.installed-for-tests ## what `make check` asks of the format, done
 	$(BIN)/ruff format --quiet .

@@ -103,6 +103,7 @@ def test_the_ticket_there_is_whole(world: HubSpotWorld) -> None:
     assert "<w1@two.example>" in logged["hs_email_text"]
 
 
+@pytest.mark.timeout(300)
 def test_killed_between_the_create_and_saving_its_id(world: HubSpotWorld) -> None:
     """Fifty-one creates that HubSpot did and whose answer we never kept: never a second ticket."""
     assert world.relay.stop() == 0

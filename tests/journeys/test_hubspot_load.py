@@ -5,6 +5,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from hubspot_double.process import HubSpotDouble
 from journeys.companies import one_owner
 from journeys.hubspot_world import HubSpotWorld, hubspot_config, wait_for
@@ -50,6 +52,7 @@ def send_all(port: int, mails: list[tuple[str, bytes]]) -> None:
             client.sendmail(sender, [SUPPORT], octets)
 
 
+@pytest.mark.timeout(300)
 def test_a_thousand_mails_and_half_the_time_without_hubspot(tmp_path: Path) -> None:
     companies = [one_owner(f"load{n}", "ann@staff.test") for n in range(COMPANIES)]
     with (
