@@ -70,11 +70,13 @@ MONSTERS: dict[str, Callable[[int], bytes]] = {
     "no-blank-line": lambda octets: _HEAD + _filled(b"words and words\r\n", octets),
     "no-body-blank-line": lambda octets: _MIXED + b"--b\r\nX: y\r\n" + _filled(b"words and words\r\n", octets),
     "nul": lambda octets: b"\0" * octets,
-    "deep": lambda octets: _HEAD
-    + b"".join(
-        b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (level, level) for level in range(45)
-    )
-    + b"\r\n"
-    + _filled(b"--b\r\nwords\r\n", octets),
+    "deep": lambda octets: (
+        _HEAD
+        + b"".join(
+            b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (level, level) for level in range(45)
+        )
+        + b"\r\n"
+        + _filled(b"--b\r\nwords\r\n", octets)
+    ),
 }
 """Name -> a function of the octets it shall have (about)."""

@@ -2,10 +2,8 @@
 
 from hypothesis import HealthCheck, settings
 
-__all__ = ["FEW", "SOME"]
+__all__ = ["SOME"]
 
 _QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 
-SOME = settings(max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=_QUIET)
-FEW = settings(SOME, max_examples=60)
-"""For what takes milliseconds an example."""
+SOME = settings(max_examples=100, deadline=None, derandomize=True, database=None, suppress_health_check=_QUIET)

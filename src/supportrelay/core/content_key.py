@@ -4,6 +4,7 @@ import hashlib
 
 from supportrelay.core.headers import HeaderBlock, split_headers, without_mark
 from supportrelay.core.mime import MAX_HEADER_OCTETS, MimeError, Part, part_octets, read_parts, walk
+from supportrelay.core.pieces import changed
 
 __all__ = ["content_key", "key_of_parts"]
 
@@ -23,7 +24,11 @@ def key_of_parts(octets: bytes, root: Part | None, header: HeaderBlock) -> str:
     digest = hashlib.sha256()
     for part in walk(root) if root else ():
         if not part.children:
-            digest.update(hashlib.sha256(part_octets(octets, part).replace(b"\r\n", b"\n").rstrip()).digest())
+            digest.update(hashlib.sha256(_comparable(part_octets(octets, part))).digest())
     if root is None:
-        digest.update(octets[header.end :].replace(b"\r\n", b"\n").rstrip())
+        digest.update(_comparable(octets[header.end :]))
     return digest.hexdigest()
+
+
+def _comparable(octets: bytes) -> bytes:
+    return changed(octets, lambda piece: piece.replace(b"\r\n", b"\n")).rstrip()

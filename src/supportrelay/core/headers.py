@@ -58,8 +58,9 @@ class HeaderBlock(NamedTuple):
         return None
 
 
-_LONGEST = 512 * 1024
+_LONGEST = 256 * 1024
 _PIECE = 1024 * 1024
+_LONGEST_NAME = 100  # of a field that is looked for by name, with its colon
 _new_tuple = tuple.__new__  # a quarter of the time of the constructor that NamedTuple writes
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _RAW_FIELD = re.compile(rb"[^\n]*+\n(?:[ \t][^\n]*+\n)*+(?:[ \t][^\n]*+\Z)?|[^\n]++\Z")
@@ -81,7 +82,7 @@ def split_headers(octets: bytes, start: int = 0, stop: int | None = None) -> Hea
     Lines end with CRLF or LF; a lone CR is an ordinary octet. An mbox line ("From ") and other garbage become fields
     without a name. Where the blank line is missing, the header ends before the first line that is no field, and before
     a line that looks like a boundary in any case. A text whose first lines are no fields at all has no header: its
-    first paragraph is not thrown into one. Of a header over 512 KiB only the fields at its beginning are named, for
+    first paragraph is not thrown into one. Of a header over 256 KiB only the fields at its beginning are named, for
     each costs a hundred octets of memory and more; ``end`` is where it ends all the same. Never raises; linear.
     """
     stop = len(octets) if stop is None else stop
@@ -124,13 +125,12 @@ def fields_named(octets: bytes, header: HeaderBlock, names: frozenset[str]) -> l
     if header.end > _LONGEST:
         at = header.fields[-1].start + len(header.fields[-1].raw) if header.fields else 0
         pattern = re.compile(rb"^(?:%s)[ \t]*:" % "|".join(sorted(names)).encode(), re.IGNORECASE | re.MULTILINE)
-        while at < header.end:
-            cut = octets.find(b"\n", at + _PIECE, header.end) + 1 or header.end
-            for match in pattern.finditer(octets, at, cut):
+        for piece in range(at, header.end, _PIECE):
+            for match in pattern.finditer(octets, max(at, piece - _LONGEST_NAME), min(piece + _PIECE, header.end)):
                 whole = _RAW_FIELD.match(octets, match.start(), header.end)
                 assert whole
                 found.append(HeaderField(_field_name(whole[0]), whole[0], match.start()))
-            at = cut
+                at = whole.end()
     return found
 
 
