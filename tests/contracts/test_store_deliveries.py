@@ -205,6 +205,37 @@ async def test_recipients_of_a_relayed_mail_are_not_the_desk_s_readers(store: Sq
     assert reported == Reported(MessageState.COMPOSED, nobody_got_it=True)
 
 
+@pytest.mark.parametrize("end", [DeliveryState.DELIVERED, DeliveryState.FAILED])
+async def test_a_note_to_the_writer_is_nobody_s_copy(store: SqliteStore, end: DeliveryState) -> None:
+    """Whatever becomes of it, nobody else is to get the mail because of it."""
+    note = a_copy("w@staff.test", kind=DeliveryKind.NOTE)
+    settled = await accept_and_settle(store, an_opening_settlement("q1", deliveries=(note,)))
+    (delivery_id,) = delivery_ids(settled)
+    assert await store.nobody_got(after(5000), 10) == []
+
+    await store.report(an_end(delivery_id, "q1", DeliveryState.DEFERRED, due_at=after(9000)))
+    assert (await states(store, "q1"), await store.nobody_got(after(5000), 10)) == (("composed", ["deferred"]), [])
+
+    await store.claim_deliveries(after(9000), a_lease("here:2:b", until=9999), 10)
+    reported = await store.report(an_end(delivery_id, "q1", end, attempt=2))
+    assert reported == Reported(MessageState.FILED, nobody_got_it=False)
+
+
+async def test_owners_decide_beside_a_note(store: SqliteStore) -> None:
+    note = a_copy("w@staff.test", kind=DeliveryKind.NOTE)
+    settled = await accept_and_settle(store, an_opening_settlement("q1", deliveries=(note, a_copy())))
+    theirs, ours = delivery_ids(settled)
+    await store.report(an_end(theirs, "q1", DeliveryState.DELIVERED))
+
+    assert await store.report(an_end(ours, "q1", DeliveryState.FAILED)) == Reported(MessageState.COMPOSED, True)
+
+
+async def test_mails_from_and_to_people_outside_are_found(store: SqliteStore) -> None:
+    await accept_and_settle(store, an_opening_settlement("q1"))
+    assert await store.mails_outside(1, 5) == ["q1"]
+    assert await store.mails_outside(2, 5) == []
+
+
 async def test_a_late_report_of_a_lost_attempt_does_not_undo_the_running_one(store: SqliteStore) -> None:
     settled = await accept_and_settle(store, an_opening_settlement("q1"))
     (delivery_id,) = delivery_ids(settled)

@@ -193,6 +193,13 @@ def test_a_banner_across_elements_loses_its_words_and_leaves_the_tags() -> None:
     assert not found.is_left
 
 
+def test_no_tag_of_the_author_loses_its_partner() -> None:
+    first, *middle, last = banner("en").text.rstrip("\n").replace("<", "&lt;").split("\n")
+    html = f"<div><p>Yes</p>{first}<br>{'<br>'.join(middle)}</div><div>{last}</div><p>Question</p>"
+    got, _ = cut(mail(html, kind="html"))
+    assert body_of(got) == "<div><p>Yes</p></div><div></div><p>Question</p>"
+
+
 def test_outlooks_header_block_goes_too() -> None:
     block = (
         "<div><div><p class=MsoNormal><b>差出人:</b> Tanaka via Support &lt;relay@desk.test&gt;<br>"
