@@ -1,7 +1,7 @@
-# supportrelay: install run run-hubspot test check bench. Everything made here lies in .venv/ and build/.
+# supportrelay: install run run-hubspot test check bench fuzz. Everything made here lies in .venv/ and build/.
 # Needs make, Python 3.11 or later with venv, and for the first run a package index that pip can reach.
 
-.PHONY: install run run-hubspot test check bench format clean
+.PHONY: install run run-hubspot test check bench fuzz format clean
 .DEFAULT_GOAL := install
 
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
@@ -35,6 +35,9 @@ format: .venv/.installed-for-tests ## what `make check` asks of the format, done
 bench: .venv/.installed-for-tests ## beside Postfix's plain relay; BENCH='--only throughput --rounds 2' for a part
 	@PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
 
+fuzz: .venv/.installed-for-fuzz ## any octets for all that reads and rewrites mail; FUZZ='copy --seconds 600' for one target
+	@PYTHONPATH=tests $(BIN)/python -m fuzz $(FUZZ)
+
 clean: ## away with all that was made; the demo's mail and tickets too
 	rm -rf .venv build src/*.egg-info
 
@@ -55,3 +58,8 @@ clean: ## away with all that was made; the demo's mail and tickets too
 	@echo 'supportrelay: installing what the tests need into .venv (once)' >&2
 	@$(PIP) install --editable '.[test,dev]'
 	@touch .venv/.installed $@
+
+.venv/.installed-for-fuzz: pyproject.toml | .venv/.made
+	@echo 'supportrelay: installing the fuzzer into .venv (once)' >&2
+	@$(PIP) install --editable '.[test,dev,fuzz]'
+	@touch .venv/.installed .venv/.installed-for-tests $@
