@@ -106,11 +106,17 @@ def test_what_is_held_or_ignored_is_told_nothing() -> None:
     assert may_be_told(one, replace(decision, disposition=Disposition.HOLD)) == ""
 
 
-def test_each_guard_can_be_switched_off() -> None:
-    for facts, name in ((answer(), "guard_unsent_reply"), (answer(to=CUSTOMER), "guard_leaks")):
-        one = known_of(facts, joins=ticket())
-        off = replace(one, sight=replace(one.sight, address=replace(one.sight.address, **{name: False})))
-        assert may_be_told(off, decided(facts, proof=PROVEN, joins=ticket())) == ""
+@pytest.mark.parametrize(
+    ("facts", "switch"),
+    [
+        pytest.param(answer(), {"guard_unsent_reply": False}, id="unsent_reply"),
+        pytest.param(answer(to=CUSTOMER), {"guard_leaks": False}, id="leaks"),
+    ],
+)
+def test_each_guard_can_be_switched_off(facts: Facts, switch: dict[str, Any]) -> None:
+    one = known_of(facts, joins=ticket())
+    off = replace(one, sight=replace(one.sight, address=replace(one.sight.address, **switch)))
+    assert may_be_told(off, decided(facts, proof=PROVEN, joins=ticket())) == ""
 
 
 # -- too much went out -----------------------------------------------------------------------------------------------

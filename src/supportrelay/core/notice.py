@@ -12,7 +12,6 @@ from supportrelay.core.quote_heads import begins_block
 from supportrelay.core.value import value_class
 
 __all__ = [
-    "MARK_SIGNS",
     "Notice",
     "bare_line",
     "find_notices",
@@ -22,15 +21,19 @@ __all__ = [
     "quote_depth",
 ]
 
-# Every text with a marker holds one of these: a ticket's label, or the word in the markers of mail without a ticket.
-MARK_SIGNS = ("SR-", "support")
-
 _D = "\\-‐‑‒–—―─━ー−"
 _MARK = r"SR\s?-\s?\d{1,12}\s?-\s?[0-9a-f]{6}(?![0-9a-z])"
 _MARKER = re.compile(
     rf"[{_D}]{{2,20}}\s{{0,3}}(?P<words>[^{_D}()（）<>@]{{0,60}}?)\s{{0,3}}"
     rf"(?P<mark>{_MARK}|(?<![0-9a-zA-Z])[0-9a-f]{{6}}(?![0-9a-z]))"
     rf"\s{{0,3}}(?P<hint>[（(][^（）()]{{0,200}}[）)])?\s{{0,3}}[{_D}]{{2,20}}(?:\n[{_D}]{{1,20}}(?=\n|\Z))?"
+)
+# The mark itself, maybe with a line's end and quotation marks in it, or the word before one without a ticket. Nearly
+# every mail says "support".
+_GAP = r"[\s>＞|]{0,12}+"
+_SIGN = re.compile(
+    rf"SR{_GAP}-{_GAP}\d{{1,12}}{_GAP}-{_GAP}[0-9a-f]{{6}}|data-supportrelay|"
+    r"(?i:support)[^<>@]{1,60}?(?<![0-9a-zA-Z])[0-9a-f]{6}(?![0-9a-z])"
 )
 _IS_MARK = re.compile(r"(?:SR-\d{1,12}-)?[0-9a-f]{6}")
 _WRAP_WIDTHS = range(50, 101)  # columns of a line that may have been wrapped: what follows is the rest of it
@@ -83,7 +86,7 @@ def quote_depth(line: str) -> int:
 
 def may_hold_notice(text: str) -> bool:
     """A quick look that says no to nearly every text."""
-    return any(sign in text for sign in MARK_SIGNS)
+    return _SIGN.search(text) is not None
 
 
 def has_marker(text: str) -> bool:

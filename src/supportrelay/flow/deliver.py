@@ -5,7 +5,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from supportrelay.core.decision import CopyPlan
-from supportrelay.core.delivery import DeliveryForm, DeliveryState, MessageState, Outcome, OutcomeKind, Phase
+from supportrelay.core.delivery import (
+    DeliveryForm,
+    DeliveryKind,
+    DeliveryState,
+    MessageState,
+    Outcome,
+    OutcomeKind,
+    Phase,
+)
 from supportrelay.core.errors import TransientFailure
 from supportrelay.core.ladder import is_about_the_mail, next_form, why_of
 from supportrelay.core.next_hop import NextHop
@@ -25,6 +33,7 @@ log = get_logger()
 
 _REPORT_AGAIN_S = (0.5, 2.0, 8.0)
 _LARGE = 256 * 1024  # octets; what is written anew from more than this is written off the loop
+_QUICK = 32 * 1024  # octets in which a banner is looked for while others wait
 
 
 @value_class
@@ -135,7 +144,8 @@ class Deliverer:
         def write() -> Copy:
             return compose(self._office, rulebook, original, order)
 
-        if order.form != DeliveryForm.FULL and len(original.octets) > _LARGE:
+        is_searched = order.kind == DeliveryKind.SUBMITTED and len(original.octets) > _QUICK
+        if is_searched or (order.form != DeliveryForm.FULL and len(original.octets) > _LARGE):
             return await asyncio.to_thread(write)
         meter = self._office.meter
         return meter.call("compose", write) if meter else write()

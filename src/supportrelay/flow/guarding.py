@@ -8,7 +8,6 @@ from supportrelay.core.delivery import DeliveryKind
 from supportrelay.core.guards import UNSENT_REPLY, Warned, colleagues_named, leak, may_be_told, unsent_reply, writer_of
 from supportrelay.core.reading import read_facts
 from supportrelay.core.submitted import cut_of
-from supportrelay.flow.accept import WHOLE_OCTETS
 from supportrelay.flow.assign import Assigned
 from supportrelay.flow.note_to_writer import senders_of
 from supportrelay.flow.office import Office, Rulebook
@@ -18,6 +17,7 @@ __all__ = ["guard"]
 # Earlier mails that are read to tell what people outside know already.
 _LOOKED_BACK = 20
 _MOST_OCTETS = 1024 * 1024
+_QUICK = 32 * 1024  # octets in which a banner is looked for while others wait
 
 
 async def guard(office: Office, rulebook: Rulebook, assigned: Assigned, octets: bytes) -> Assigned:
@@ -60,8 +60,8 @@ async def _leak(office: Office, rulebook: Rulebook, assigned: Assigned, octets: 
     if not known.sight.externals:
         return None
     senders = senders_of(rulebook)
-    looking = len(octets) > WHOLE_OCTETS
-    _, cut = await asyncio.to_thread(cut_of, octets, senders) if looking else cut_of(octets, senders)
+    is_large = len(octets) > _QUICK
+    _, cut = await asyncio.to_thread(cut_of, octets, senders) if is_large else cut_of(octets, senders)
     # Whom we send it to gets it without the banner; whom it reaches by another way got it as it is.
     by_us = {path.lower() for path in known.paths.elsewhere}
     is_cut_for_all = all(mailbox.key in by_us for mailbox in known.sight.externals)
