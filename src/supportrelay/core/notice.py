@@ -86,7 +86,7 @@ def quote_depth(line: str) -> int:
 
 def may_hold_notice(text: str) -> bool:
     """A quick look that says no to nearly every text."""
-    return _SIGN.search(text) is not None
+    return ("SR" in text or "upport" in text) and _SIGN.search(text) is not None
 
 
 def has_marker(text: str) -> bool:
