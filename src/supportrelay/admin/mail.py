@@ -1,5 +1,6 @@
 """Operations on one mail: what would happen to it, what did."""
 
+import asyncio
 import base64
 import binascii
 import ipaddress
@@ -32,12 +33,7 @@ async def explain(
         rcpts: None or empty: our addresses in To and Cc, else the first support address.
         peer: IP address of who would hand it to us.
     """
-    try:
-        mail = base64.b64decode(octets, validate=True)
-    except binascii.Error as exc:
-        raise InputError("the mail is not base64") from exc
-    mail = _with_line_ends(mail)
-    facts = read_facts(mail)
+    mail, facts = await asyncio.to_thread(_read, octets)
     envelope = Envelope(
         reverse_path=_reverse_path(facts) if mail_from is None else _path(mail_from),
         forward_paths=tuple(dict.fromkeys(map(_path, rcpts))) if rcpts else _forward_paths(facts, context),
@@ -45,6 +41,14 @@ async def explain(
     )
     decision = await context.decide(mail, envelope)
     return decision.to_json()
+
+
+def _read(octets: str) -> tuple[bytes, Facts]:
+    try:
+        mail = _with_line_ends(base64.b64decode(octets, validate=True))
+    except binascii.Error as exc:
+        raise InputError("the mail is not base64") from exc
+    return mail, read_facts(mail)
 
 
 def _with_line_ends(octets: bytes) -> bytes:

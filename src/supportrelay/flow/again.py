@@ -13,9 +13,9 @@ from supportrelay.core.facts import Facts
 from supportrelay.core.mailbox import Mailbox
 from supportrelay.core.reading import read_facts
 from supportrelay.core.ticket import Hit, HitBy
-from supportrelay.flow.accept import WHOLE_OCTETS
 from supportrelay.flow.assess import Assessment
 from supportrelay.flow.office import Office
+from supportrelay.flow.turns import is_quick
 
 __all__ = ["only_the_same"]
 
@@ -43,7 +43,7 @@ async def _is_the_same(office: Office, hit: Hit, facts: Facts, octets: bytes) ->
         earlier = await office.store.content(hit.queue_id)
     except KeyError:
         return False
-    if len(octets) + len(earlier) <= WHOLE_OCTETS:
+    if is_quick(octets) and is_quick(earlier):
         return _are_the_same(facts, octets, earlier)
     return await asyncio.to_thread(_are_the_same, facts, octets, earlier)
 

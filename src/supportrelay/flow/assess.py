@@ -17,8 +17,8 @@ from supportrelay.core.reason import Reason
 from supportrelay.core.sight import ForwardPaths, Sight, as_first_sent, look, sort_forward_paths
 from supportrelay.core.thread import where_from
 from supportrelay.core.value import value_class
-from supportrelay.flow.accept import WHOLE_OCTETS
 from supportrelay.flow.office import Office, Rulebook
+from supportrelay.flow.turns import is_quick
 
 __all__ = ["Assessment", "CrmSilentError", "as_human", "assess", "facts_of"]
 
@@ -58,13 +58,13 @@ class Assessment:
 
 
 async def facts_of(octets: bytes) -> Facts:
-    """Read a message of any size; a large one by a thread, and no longer than the limit."""
-    if len(octets) <= WHOLE_OCTETS:
+    """Read a message of any size, no longer than the limit."""
+    if is_quick(octets):
         return read_facts(octets)
     try:
         return await asyncio.wait_for(asyncio.to_thread(read_facts, octets), _READ_WAIT_S)
     except TimeoutError:
-        return read_facts(octets[:65536])
+        return await asyncio.to_thread(read_facts, octets[:65536])
 
 
 async def assess(

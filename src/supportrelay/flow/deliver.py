@@ -7,7 +7,6 @@ from dataclasses import replace
 from supportrelay.core.decision import CopyPlan
 from supportrelay.core.delivery import (
     DeliveryForm,
-    DeliveryKind,
     DeliveryState,
     MessageState,
     Outcome,
@@ -25,6 +24,7 @@ from supportrelay.flow.assess import facts_of
 from supportrelay.flow.compose import CopyOrder, Original, compose, compose_for_hop, reverse_path_of
 from supportrelay.flow.message_ids import id_of_form
 from supportrelay.flow.office import Office, Rulebook
+from supportrelay.flow.turns import is_quick
 from supportrelay.log import get_logger
 
 __all__ = ["Copies", "Deliverer"]
@@ -32,8 +32,6 @@ __all__ = ["Copies", "Deliverer"]
 log = get_logger()
 
 _REPORT_AGAIN_S = (0.5, 2.0, 8.0)
-_LARGE = 256 * 1024  # octets; what is written anew from more than this is written off the loop
-_QUICK = 32 * 1024  # octets in which a banner is looked for while others wait
 
 
 @value_class
@@ -46,8 +44,18 @@ class _Begun:
     attempt: int
 
 
-# What was written for one mail: the same for all who get the same, also for a next hop that takes less.
-Copies = dict[tuple[CopyOrder, NextHop | None], Copy]
+# What was written for one mail, or is being written: the same for all who get the same, also for a next hop that takes
+# less.
+Copies = dict[tuple[CopyOrder, NextHop | None], Copy | asyncio.Task[Copy]]
+
+
+async def _written_once(
+    copies: Copies, key: tuple[CopyOrder, NextHop | None], octets: bytes, write: Callable[[], Copy]
+) -> Copy:
+    found = copies.get(key)
+    if found is None:
+        found = copies[key] = write() if is_quick(octets) else asyncio.create_task(asyncio.to_thread(write))
+    return found if isinstance(found, Copy) else await asyncio.shield(found)
 
 
 class Deliverer:
@@ -140,38 +148,19 @@ class Deliverer:
                 await asyncio.sleep(wait_s)
         return await self._office.store.report(attempted)
 
-    async def _compose(self, rulebook: Rulebook, original: Original, order: CopyOrder) -> Copy:
-        def write() -> Copy:
-            return compose(self._office, rulebook, original, order)
-
-        is_searched = order.kind == DeliveryKind.SUBMITTED and len(original.octets) > _QUICK
-        if is_searched or (order.form != DeliveryForm.FULL and len(original.octets) > _LARGE):
-            return await asyncio.to_thread(write)
+    def _compose(self, rulebook: Rulebook, original: Original, order: CopyOrder) -> Copy:
         meter = self._office.meter
-        return meter.call("compose", write) if meter else write()
-
-    async def _fitted(
-        self, rulebook: Rulebook, original: Original, order: CopyOrder, hop: NextHop, copies: Copies
-    ) -> Copy:
-        """The copy as this server takes it, written once for all who get the same."""
-        found = copies.get((order, hop))
-        if found is not None:
-            return found
-
-        def write() -> Copy:
-            return compose_for_hop(self._office, rulebook, original, order, copies[order, None], hop)
-
-        fitted = await asyncio.to_thread(write) if len(original.octets) > _LARGE else write()
-        copies[order, hop] = fitted
-        return fitted
+        if meter is None or not is_quick(original.octets):
+            return compose(self._office, rulebook, original, order)
+        return meter.call("compose", lambda: compose(self._office, rulebook, original, order))
 
     async def _outcome(self, rulebook: Rulebook, original: Original, begun: _Begun, copies: Copies) -> Outcome:
         """Compose and send; what breaks on the way is temporary."""
         try:
             order = begun.order
-            copy = copies.get((order, None))
-            if copy is None:
-                copy = copies[order, None] = await self._compose(rulebook, original, order)
+            copy = full = await _written_once(
+                copies, (order, None), original.octets, lambda: self._compose(rulebook, original, order)
+            )
             reverse_path = reverse_path_of(
                 self._office,
                 rulebook,
@@ -189,7 +178,12 @@ class Deliverer:
 
         async def fit(hop: NextHop) -> bytes:
             nonlocal copy
-            copy = await self._fitted(rulebook, original, order, hop, copies)
+            copy = await _written_once(
+                copies,
+                (order, hop),
+                original.octets,
+                lambda: compose_for_hop(self._office, rulebook, original, order, full, hop),
+            )
             return copy.octets
 
         outcome = await rulebook.courier.send(

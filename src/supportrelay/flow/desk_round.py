@@ -19,9 +19,9 @@ from supportrelay.core.outside import DeskTicket
 from supportrelay.core.reading import attachment_sizes
 from supportrelay.core.reason import rfc3339
 from supportrelay.core.ticket import Stage, ticket_label
-from supportrelay.flow.accept import WHOLE_OCTETS
 from supportrelay.flow.assess import facts_of
 from supportrelay.flow.office import Office
+from supportrelay.flow.turns import is_quick
 from supportrelay.log import get_logger
 
 __all__ = ["DeskRound", "LeaseLostError", "TicketGoneError"]
@@ -256,7 +256,7 @@ def _as_written(ticket: DeskTicket) -> tuple[str, datetime]:
 
 
 async def _attachments(octets: bytes) -> tuple[tuple[str, int], ...]:
-    if len(octets) <= WHOLE_OCTETS:
+    if is_quick(octets):
         return attachment_sizes(octets)
     try:
         return await asyncio.wait_for(asyncio.to_thread(attachment_sizes, octets), _READ_WAIT_S)

@@ -1,7 +1,7 @@
 """guarding: tell a colleague, in private, what is wrong with the mail he sent. The decision itself stays as it is."""
 
-import asyncio
 from dataclasses import replace
+from functools import partial
 
 from supportrelay.core.decision import CopyPlan, Decision, Recipient
 from supportrelay.core.delivery import DeliveryKind
@@ -11,13 +11,13 @@ from supportrelay.core.submitted import cut_of
 from supportrelay.flow.assign import Assigned
 from supportrelay.flow.note_to_writer import senders_of
 from supportrelay.flow.office import Office, Rulebook
+from supportrelay.flow.turns import in_turn
 
 __all__ = ["guard"]
 
 # Earlier mails that are read to tell what people outside know already.
 _LOOKED_BACK = 20
 _MOST_OCTETS = 1024 * 1024
-_QUICK = 32 * 1024  # octets in which a banner is looked for while others wait
 
 
 async def guard(office: Office, rulebook: Rulebook, assigned: Assigned, octets: bytes) -> Assigned:
@@ -60,8 +60,7 @@ async def _leak(office: Office, rulebook: Rulebook, assigned: Assigned, octets: 
     if not known.sight.externals:
         return None
     senders = senders_of(rulebook)
-    is_large = len(octets) > _QUICK
-    _, cut = await asyncio.to_thread(cut_of, octets, senders) if is_large else cut_of(octets, senders)
+    _, cut = await in_turn(octets, lambda: cut_of(octets, senders))
     # Whom we send it to gets it without the banner; whom it reaches by another way got it as it is.
     by_us = {path.lower() for path in known.paths.elsewhere}
     is_cut_for_all = all(mailbox.key in by_us for mailbox in known.sight.externals)
@@ -82,7 +81,8 @@ async def _told_before(office: Office, assigned: Assigned) -> "_Told":
         return told
     for queue_id in await office.store.mails_outside(ticket.id, _LOOKED_BACK):
         try:
-            told.add((await office.store.content(queue_id))[:_MOST_OCTETS])
+            octets = (await office.store.content(queue_id))[:_MOST_OCTETS]
+            await in_turn(octets, partial(told.add, octets))
         except KeyError:  # no longer kept
             continue
     return told

@@ -25,6 +25,7 @@ from supportrelay.flow.absences import fail_copy, is_own_notice, is_persons_copy
 from supportrelay.flow.assess import Assessment
 from supportrelay.flow.failover import sweep
 from supportrelay.flow.office import Office, Rulebook
+from supportrelay.flow.turns import in_turn
 
 __all__ = ["Filed", "concerns_report", "explain_report", "file_report", "note_return"]
 
@@ -87,7 +88,7 @@ async def file_report(office: Office, rulebook: Rulebook, assessment: Assessment
     if sight.is_automatic and sight.direction != Direction.REPORT:
         return await _file_answer(office, rulebook, assessment, named)
     is_named = named is not None or not assessment.envelope.reverse_path
-    report = read_report(octets, assessment.facts, is_named=is_named)
+    report = await in_turn(octets, lambda: read_report(octets, assessment.facts, is_named=is_named))
     reported = await _about_copies(office, assessment, report, named)
     if reported:
         return await _act(office, rulebook, assessment, report, reported)
