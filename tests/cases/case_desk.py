@@ -340,7 +340,12 @@ def _pattern(value: str) -> str:
 
 
 def _ticket_words(ticket: dict[str, Any]) -> list[str]:
-    words = [str(ticket["stage"]), f"{ticket['messages']} messages", f"customer {ticket['customer'] or 'none'}"]
+    words = [
+        str(ticket["stage"]),
+        f"subject {ticket['subject']}",
+        f"{ticket['messages']} messages",
+        f"customer {ticket['customer'] or 'none'}",
+    ]
     return [*words, "merged"] if ticket.get("merged_into") else words
 
 

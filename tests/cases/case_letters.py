@@ -5,8 +5,8 @@ Directives, each in double square brackets, anywhere in a mail:
 * ``[[raw CHARSET text]]``: the text in that charset; ``iso-2022-jp-ms`` is ISO-2022-JP with NEC row 13.
 * ``[[base64 CHARSET text]]``, ``[[quoted-printable CHARSET text]]``: likewise, then encoded. The text may begin on the
   next line and have many lines.
-* ``[[hex 1b 24 42]]``: these octets. ``[[repeat 20000 x]]``: so many times that text. ``[[numbered 3 a#@b]]``: ``a1@b, a2@b, a3@b``,
-  folded.
+* ``[[hex 1b 24 42]]``: these octets. ``[[repeat 20000 x]]``: so many times that text.
+* ``[[numbered 3 a#@b]]``: ``a1@b, a2@b, a3@b``, folded.
 * ``[[octets 3000]]``: base64 of so many octets, always the same ones.
 * ``[[word CHARSET text]]``: an encoded word (RFC 2047, B).
 * ``[[day 10 %Y-%m-%d]]``: the day in ten days, as strftime writes it; ``%-m`` has no leading zero.

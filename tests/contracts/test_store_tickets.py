@@ -1,11 +1,13 @@
 """The store's contract: finding and opening tickets, duplicates."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from contracts.store_samples import (
+    OWNER,
     a_copy,
     a_join,
     a_lease,
@@ -22,7 +24,7 @@ from contracts.store_samples import (
 )
 from supportrelay.core.delivery import DeliveryState, MessageState
 from supportrelay.core.errors import InputError
-from supportrelay.core.ports import Change, KnownId, WhereFrom
+from supportrelay.core.ports import Change, KnownId, Settled, WhereFrom
 from supportrelay.core.ticket import HitBy, Stage
 from supportrelay.edge.store import SqliteStore
 
@@ -165,7 +167,7 @@ async def test_a_mail_whose_answer_was_faster_finds_the_ticket_of_the_answer(sto
     opened = await accept_and_settle(store, an_opening_settlement("q2", ids=(KnownId("<q1@acme.example>", "anchor"),)))
 
     assert await hits(store, WhereFrom(message_id="<q1@acme.example>")) == [(HitBy.REFERENCES, opened.ticket_id)]
-    assert await hits(store, WhereFrom(message_id="<q2@acme.example>")) == []
+    assert await hits(store, WhereFrom(message_id="<q2@acme.example>")) == [(HitBy.SAME_ID, opened.ticket_id)]
 
 
 @pytest.mark.parametrize(
@@ -431,3 +433,79 @@ async def test_a_mail_that_it_answers_comes_first(store: SqliteStore) -> None:
 
     await store.settle(an_opening_settlement("first"))
     assert not (await store.gather(answer)).undecided, "it is decided"
+
+
+# --- the same mail by a way that proves more, and a mail sent twice
+
+
+async def _unproven_then(store: SqliteStore, *, other_mail: bool) -> tuple[Settled, Settled, Settled]:
+    """A customer's ticket, a colleague's unproven answer with a ticket of its own, and the same one proven."""
+    key = WhereFrom(duplicate_key="k1")
+    first = await accept_and_settle(store, an_opening_settlement("q1"))
+    unproven = await accept_and_settle(
+        store,
+        an_opening_settlement(
+            "q2",
+            direction="unproven",
+            is_inbound=False,
+            where_from=key,
+            fingerprint=(await store.gather(key)).fingerprint,
+            opening=an_opening(customer="", customer_domain=""),
+        ),
+    )
+    if other_mail:
+        await accept_and_settle(store, a_settlement("q3", change=a_join(unproven)))
+    found = await store.gather(key)
+    assert (found.duplicate_of, found.duplicate_unproven) == ("q2", True)
+    proven = a_settlement(
+        "q4",
+        direction="outbound",
+        is_inbound=False,
+        where_from=key,
+        fingerprint=found.fingerprint,
+        change=a_join(first, stage=Stage.CLOSED),
+        takes_over="q2",
+    )
+    return first, unproven, await accept_and_settle(store, proven)
+
+
+async def test_a_proven_arrival_takes_the_place_of_the_unproven_one_and_its_ticket(store: SqliteStore) -> None:
+    first, unproven, proven = await _unproven_then(store, other_mail=False)
+
+    assert proven.ticket_id == first.ticket_id
+    ticket = await store.ticket_show(number_of(first))
+    assert (ticket["stage"], ticket["messages"]) == ("CLOSED", 2), "the unproven one is a further arrival"
+    assert (await store.ticket_show(number_of(unproven)))["merged_into"] == ticket["id"]
+    again = await store.gather(WhereFrom(duplicate_key="k1"))
+    assert (again.duplicate_of, again.duplicate_unproven, again.duplicate_has) == ("q4", False, frozenset({OWNER}))
+
+
+async def test_a_ticket_that_others_write_on_is_not_taken_along(store: SqliteStore) -> None:
+    _, unproven, _ = await _unproven_then(store, other_mail=True)
+
+    left = await store.ticket_show(number_of(unproven))
+    assert (left["merged_into"], left["messages"]) == (None, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_found"),
+    [
+        pytest.param({}, True, id="some-minutes-ago"),
+        pytest.param({"again_since": after(1)}, False, id="longer-ago"),
+        pytest.param({"again_subject": "toner low"}, False, id="another-subject"),
+        pytest.param({"customer": "bob@acme.example"}, False, id="another-sender"),
+        pytest.param({"address": "sales"}, False, id="another-address"),
+    ],
+)
+async def test_a_mail_that_may_have_been_sent_twice_is_named(
+    store: SqliteStore, changes: dict[str, Any], is_found: bool
+) -> None:
+    settled = await accept_and_settle(store, an_opening_settlement("q1"))
+    asked = WhereFrom(
+        customer="ann@acme.example", address="support", again_subject="printer on fire", again_since=after(-600)
+    )
+
+    found = (await store.gather(replace(asked, **changes))).hits
+
+    expected = [(HitBy.AGAIN, settled.ticket_id, "q1")] if is_found else []
+    assert [(hit.by, hit.ticket.id, hit.queue_id) for hit in found] == expected

@@ -106,3 +106,12 @@ def test_what_was_encoded_decodes_to_the_same_letters(text: str, label: str | No
 )
 def test_encoding_is_strict(text: str, label: str | None, octets: bytes | None) -> None:
     assert encode_text(text, label) == octets
+
+
+@pytest.mark.parametrize("text", ["見積書の件", "納期の件", "お世話になっております。", "견적 요청", "Grüße aus Łódź"])
+@pytest.mark.parametrize("missing", [1, 2])
+def test_text_that_was_cut_in_its_last_letter_is_no_other_charset(text: str, missing: int) -> None:
+    """Gateways cut long subjects by octets; 見積書の件 without its last octet is well-formed Shift_JIS too."""
+    cut = text.encode()[:-missing]
+
+    assert decode_text(cut, "utf-8").rstrip("\ufffd") == text[:-1]

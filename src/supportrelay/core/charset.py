@@ -166,7 +166,9 @@ def _decode_utf_8(octets: bytes) -> str:
         return _decode_iso_2022_jp(octets)
     try:
         text = octets.decode("utf_8")
-    except UnicodeError:
+    except UnicodeDecodeError as exc:
+        if exc.reason == "unexpected end of data" and not octets[: exc.start].isascii():
+            return octets.decode("utf_8", "replace")  # cut in its last letter: the label is right all the same
         return _guess(octets)
     return text.removeprefix("\ufeff")
 

@@ -104,10 +104,11 @@ class Match:
         ticket: None: a new one, which names `related_ticket_id`.
         by: How it was found, None without a ticket.
         refused: Each other ticket once, with the code why: ``thread.not_on_ticket``, ``thread.closed_too_long``,
-            ``thread.not_open``, ``thread.anchor_only``, ``thread.forwarded_by_stranger``, ``thread.trashed``.
+            ``thread.not_open``, ``thread.again``, ``thread.anchor_only``, ``thread.forwarded_by_stranger``,
+            ``thread.trashed``.
         reasons: ``thread.BY`` and ``thread.several`` of the ticket found, then one ``refused`` code each; values
             ``ticket`` (its label).
-        is_again: The same words of the same person stand on that ticket since a few minutes.
+        is_again: The same words of the same person came a few minutes before; the ticket is this one, or in `refused`.
         new_subject: Its subject is another than the thread's.
         is_new_matter: And nothing else ties it to the thread: a long silence, and nothing quoted.
     """
@@ -183,12 +184,13 @@ def choose_ticket(
             or _not_his(hit, writer, is_forward_subject=is_forward_subject)
             or _only_anchor(hit, writer, subject_key)
         )
+        if hit.by == HitBy.AGAIN:
+            # Without a sign of a reply it stays a mail of its own (DESIGN 2), but people are told.
+            again.add(hit.ticket.id)
+            code = code or "thread.again"
         if code:
             refused.setdefault(hit.ticket.id, (hit.ticket, code))
-            continue
-        if hit.by == HitBy.AGAIN:
-            again.add(hit.ticket.id)
-        if found is None:
+        elif found is None:
             found = hit
         elif hit.by == found.by and hit.ticket.id != found.ticket.id:
             others[hit.ticket.id] = hit.ticket
@@ -220,7 +222,7 @@ def _match(
         by=found.by if found else None,
         refused=tuple(refused.values()),
         reasons=tuple(reasons),
-        is_again=found is not None and found.ticket.id in again,
+        is_again=bool(again),
     )
 
 
@@ -246,7 +248,7 @@ def _quotes(facts: Facts) -> bool:
     return facts.own_text.split() != facts.body_text.split()
 
 
-_BY_LIKENESS = frozenset({HitBy.SUBJECT, HitBy.AGAIN, HitBy.CUSTOMER})
+_BY_LIKENESS = frozenset({HitBy.SUBJECT, HitBy.CUSTOMER})
 
 
 def _not_open(hit: Hit, now: datetime, reopen_within: timedelta) -> str:

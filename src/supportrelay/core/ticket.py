@@ -116,7 +116,7 @@ class HitBy(StrEnum):
     THREAD_INDEX = "thread_index"
     SAME_ID = "same_id"  # a sender that uses one Message-ID for many mails
     SUBJECT = "subject"
-    AGAIN = "again"  # sent twice, as two mails
+    AGAIN = "again"  # sent twice, as two mails; joins nothing by itself
     CUSTOMER = "customer"
 
 
