@@ -115,3 +115,8 @@ def test_text_that_was_cut_in_its_last_letter_is_no_other_charset(text: str, mis
     cut = text.encode()[:-missing]
 
     assert decode_text(cut, "utf-8").rstrip("\ufffd") == text[:-1]
+
+
+def test_half_a_surrogate_pair_in_broken_utf_7_is_no_text() -> None:
+    """No store takes it; UTF-7 that could not be read as a whole brought it in."""
+    assert decode_text(b"+2AA-\xff a", "utf-7") == "\ufffd\ufffd a"

@@ -133,7 +133,7 @@ def decode_as(octets: bytes, codec: str) -> str:
     try:
         text = octets.decode(codec)
     except (UnicodeError, LookupError):
-        return _decode_disagreeing(octets, codec)
+        text = _decode_disagreeing(octets, codec)
     if codec == "utf_7":  # the only codec that lets lone surrogates through
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
