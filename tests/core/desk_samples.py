@@ -142,7 +142,9 @@ def known(
         sight=sight,
         gathered=gathered or Gathered(),
         match=match or Match(ticket=joins),
-        customer=parse_path(joins.customer) if joins and joins.customer else (sight.customers[0] if sight.customers else None),
+        customer=parse_path(joins.customer)
+        if joins and joins.customer
+        else (sight.customers[0] if sight.customers else None),
         choice=choice,
         outcome=outcome or RuleOutcome(),
         paths=sort_forward_paths(paths, who),

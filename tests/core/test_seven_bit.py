@@ -20,7 +20,9 @@ def mixed(*parts: bytes, encoding: bytes = b"8bit") -> bytes:
     return head + body + b"--b--\r\n"
 
 
-TEXT = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nProszę o wycenę, dziękuję. ".encode()
+TEXT = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + (
+    "Proszę o wycenę, dziękuję. ".encode()
+)
 PLAIN = b"Content-Type: text/plain\r\n\r\nplain  \r\n"
 BINARY = b"Content-Type: application/x-y\r\nContent-Transfer-Encoding: binary\r\n\r\n" + bytes(range(14, 255))
 

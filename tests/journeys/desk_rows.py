@@ -386,7 +386,8 @@ ROWS = [
         [
             Mail(owned(29), {ANN}, "NEW"),
             Run(("tickets", "move", "TICKET", "WAITING"), "WAITING"),
-            Mail(ZOE, {ANN}, "WAITING", answers=0, peer=OURS, told=ZOE),
+            Mail(ZOE, {ANN}, "WAITING", answers=0, peer=OURS),
+            Mail(ANN, set(), "WAITING", answers=0, peer=OURS, told=ANN),
         ],
     ),
     Row(

@@ -97,10 +97,16 @@ def writer_of(known: Known) -> Mailbox | None:
 
 
 def unsent_reply(known: Known, keys: Sequence[SigningKey]) -> Warned | None:
-    """An answer to a customer's mail on which no customer stands; None for a true note among colleagues."""
+    """An owner's answer to a customer's mail on which no customer stands; None for a true note among colleagues.
+
+    Where Allmember has the mail, everybody may be the one who answers.
+    """
     ticket, facts, members = known.match.ticket, known.facts, known.members
     if ticket is None or facts.is_calendar_answer or known.sight.externals:
         return None
+    owners = {owner.lower() for owner in known.choice.owners} if known.choice else set()
+    if owners and known.sight.author.key not in owners:
+        return None  # who did not get the customer's mail to answer it writes a note
     if any(_is_external(path, members) for path in known.paths.elsewhere):
         return None  # blind copies reach people too
     if not _answers(facts, ticket.last_customer_message_ids, keys):
