@@ -255,20 +255,27 @@ def _mailboxes(header: HeaderBlock, name: str) -> tuple[Mailbox, ...]:
 # --- the groups of fields
 
 _MAX_GROUPS = 1000
+_BLANK_LINE = re.compile(rb"\n\r?\n")
+_BOUNDARY_LINE = re.compile(rb"^--[^\n]*\n", re.MULTILINE)
 _MAX_DIAGNOSTIC = 500
 _MAX_TOLD = 2000  # characters of the words for people
 
 
 def _groups(content: bytes) -> list[HeaderBlock]:
-    """The blocks of fields between blank lines; garbage lines do not matter."""
+    """The blocks of fields between blank lines; garbage lines do not matter.
+
+    Every paragraph gets its blank line, so that it is looked at once: without one, what begins at each garbage line
+    would be read to the end again.
+    """
     groups: list[HeaderBlock] = []
     position = 0
-    content = content[:MAX_HEADER_OCTETS]
+    content = _BOUNDARY_LINE.sub(b"", content[:MAX_HEADER_OCTETS]) + b"\n\n"
     while position < len(content) and len(groups) < _MAX_GROUPS:
         block = split_headers(content, position)
         if block.fields:
             groups.append(block)
-        position = max(block.end, position + 1)
+        blank = _BLANK_LINE.search(content, position) if block.end == position else None
+        position = max(block.end, blank.end() if blank else position + 1)
     return groups
 
 
