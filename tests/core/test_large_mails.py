@@ -65,14 +65,19 @@ def test_a_large_html_text_gets_its_banner_where_its_body_begins() -> None:
 
 
 @pytest.mark.parametrize("size", [MIB - 1, MIB, MIB + 1, 3 * MIB + 7])
-@pytest.mark.parametrize("unit", [b".\r\n", b"\r\n", b"\r\n.", b"ab", b"\n", b"\r\r\n."])
+@pytest.mark.parametrize("unit", [b".\r\n", b"\r\n", b"\r\n.", b"ab", b"\n", b"\r", b"\r\r\n.", b"\n."])
 def test_piece_by_piece_is_the_same_as_at_once(size: int, unit: bytes) -> None:
     octets = (unit * (size // len(unit) + 1))[:size]
 
     for wanted in (b"\n", b"\r\n", b"\r"):
         assert count(octets, wanted) == octets.count(wanted)
     assert changed(octets, lambda piece: piece.replace(b"\r\n.", b"\r\n..")) == octets.replace(b"\r\n.", b"\r\n..")
+    assert changed(octets, _with_crlf) == _with_crlf(octets)
     assert wire_content(octets).count(b"\r\n.\r\n") == 1
+
+
+def _with_crlf(octets: bytes) -> bytes:
+    return octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
 
 
 @settings(max_examples=100, deadline=None)

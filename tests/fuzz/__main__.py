@@ -1,6 +1,7 @@
 """``python -m fuzz [TARGET]… [--seconds N]``: one target after the other; what breaks one is kept in build/fuzz/.
 
-``python -m fuzz TARGET --again FILE`` gives one file to a target, without the fuzzer.
+``python -m fuzz TARGET --again FILE`` gives one file to a target, without the fuzzer; ``python -m fuzz --growth``
+measures every unit at every place, for a quarter of an hour.
 """
 
 import argparse
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from fuzz.seeds import REAL_MAILS, write_dictionary, write_seeds
 from fuzz.targets import TARGETS
+from properties.linear import find_growth
+from properties.nasty import PLACES, UNITS
 
 BUILD = Path(__file__).resolve().parents[2] / "build" / "fuzz"
 _LONGEST_INPUT = 16 * 1024
@@ -22,7 +25,10 @@ def main() -> int:
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
     parser.add_argument("--seconds", type=int, default=120, help="for each target (120)")
     parser.add_argument("--again", type=Path, help="only this file, without the fuzzer")
+    parser.add_argument("--growth", action="store_true", help="does the work grow as the mail does? everywhere")
     arguments = parser.parse_args()
+    if arguments.growth:
+        return _sweep()
     names = arguments.targets or list(TARGETS)
     if unknown := [name for name in names if name not in TARGETS]:
         parser.error(f"no such target: {', '.join(unknown)}")
@@ -33,6 +39,17 @@ def main() -> int:
     broken = [name for name in names if not _fuzz(name, arguments.seconds)]
     print(f"fuzz: broken: {', '.join(broken)}; see {BUILD}" if broken else "fuzz: nothing found", file=sys.stderr)
     return 1 if broken else 0
+
+
+def _sweep() -> int:
+    found = 0
+    for place in PLACES:
+        print(f"fuzz: growth at {place}", file=sys.stderr, flush=True)
+        for unit in UNITS:
+            for said in find_growth(place, unit):
+                print(f"fuzz: {said}", file=sys.stderr, flush=True)
+                found += 1
+    return 1 if found else 0
 
 
 def _fuzz(name: str, seconds: int) -> bool:

@@ -23,7 +23,7 @@ from supportrelay.core.mime import MimeError, Part, decode_transfer, part_octets
 from supportrelay.core.notice import find_notices, has_marker, is_banner_mark, may_hold_notice
 from supportrelay.core.part_edit import CannotEdit, check_readable, ended, rewrite_base64
 from supportrelay.core.splice import Edit, splice
-from supportrelay.core.transfer import quoted_printable, quoted_printable_offset
+from supportrelay.core.transfer import quoted_printable, quoted_printable_offsets
 from supportrelay.core.value import value_class
 
 __all__ = ["Cut", "cut_notices", "holds_notice"]
@@ -131,7 +131,11 @@ def _cut_plain(octets: bytes, part: Part, decoded: bytes, senders: Sequence[str]
     for line in raw:
         starts.append(starts[-1] + len(line) + 1)
     ranges = [Range(starts[n.first], min(starts[n.stop], len(decoded))) for n in notices]
-    kept = [line for index, line in enumerate(lines) if not any(n.first <= index < n.stop for n in notices)]
+    kept, at = [], 0
+    for notice in notices:
+        kept += lines[at : notice.first]
+        at = notice.stop
+    kept += lines[at:]
     left = "unsure" if has_marker("\n".join(kept)) else ""
     if not notices:
         return _Found(left=left or ("unreadable" if _is_in(decode_text(decoded, part.charset), is_html=False) else ""))
@@ -202,8 +206,8 @@ def _in_quoted_printable(octets: bytes, part: Part, decoded: bytes, ranges: Sequ
     """The lines that hold the ranges; a cut inside a line of the encoding is joined by a soft break."""
     encoded = octets[part.body_start : part.end]
     edits = []
-    for one in ranges:
-        start, end = quoted_printable_offset(encoded, one.start), quoted_printable_offset(encoded, one.end)
+    places = quoted_printable_offsets(encoded, [place for one in ranges for place in (one.start, one.end)])
+    for start, end in zip(places[::2], places[1::2], strict=True):
         joins = start > 0 and not encoded.endswith(b"\n", 0, start) and not encoded.startswith(b"\r\n", end)
         edits.append(Edit(part.body_start + start, part.body_start + end, b"=\r\n" if joins else b""))
     inside = [Edit(e.start - part.body_start, e.end - part.body_start, e.new) for e in edits]

@@ -144,7 +144,7 @@ def without_mark(octets: bytes) -> bytes:
 
 def begins_with_field(octets: bytes) -> bool:
     """The first line is a header field, as in nearly every message."""
-    return octets[: octets.find(b":")] in _USUAL_NAMES or _NAME.match(octets) is not None
+    return octets[:_LONGEST_NAME].partition(b":")[0] in _USUAL_NAMES or _NAME.match(octets) is not None
 
 
 def _has_no_field(fields: list[HeaderField]) -> bool:

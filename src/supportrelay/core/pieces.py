@@ -9,6 +9,7 @@ from collections.abc import Callable
 __all__ = ["changed", "count"]
 
 _PIECE = 1024 * 1024
+_CR = 0x0D
 
 
 def count(octets: bytes, wanted: bytes) -> int:
@@ -20,14 +21,16 @@ def count(octets: bytes, wanted: bytes) -> int:
 
 
 def changed(octets: bytes, change: Callable[[bytes], bytes]) -> bytes:
-    """The octets with ``change`` made; every piece but the first begins with a CRLF, and none ends inside of one."""
+    """The octets with ``change`` made; no piece ends inside of a CRLF, nor between one and what follows it."""
     if len(octets) <= _PIECE:
         return change(octets)
     pieces = []
     at = 0
     while at < len(octets):
-        cut = octets.find(b"\r\n", at + _PIECE)
-        cut = len(octets) if cut < 0 else cut
+        cut = octets.find(b"\r\n", at + _PIECE, at + 2 * _PIECE)
+        if cut < 0:
+            cut = min(at + 2 * _PIECE, len(octets))
+            cut -= octets[cut - 1] == _CR and cut < len(octets)
         pieces.append(change(octets[at:cut]))
         at = cut
     return b"".join(pieces)

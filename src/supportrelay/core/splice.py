@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from supportrelay.core.headers import begins_with_field, split_headers, without_mark
-from supportrelay.core.pieces import count
+from supportrelay.core.pieces import changed, count
 
 __all__ = ["MAX_LINE", "Edit", "first_long_line", "has_clean_line_ends", "normalise_line_ends", "splice"]
 
@@ -15,6 +15,7 @@ MAX_LINE = 998
 
 # Runs of CR are capped, so that a megabyte of them costs linear time.
 _LINE_END = re.compile(rb"\r{0,4}\n")
+_NUL_IS_SPACE = bytes(octet or 0x20 for octet in range(256))
 _PIECE = 1024 * 1024
 _LONE_CR = re.compile(rb"\r(?!\n)")
 
@@ -95,9 +96,13 @@ def normalise_line_ends(octets: bytes) -> bytes:
     if head_end < 0 or octets.find(b"\r\n--", 0, head_end) >= 0 or not (begins_with_field(octets) or not head_end):
         octets, head_end = _with_blank_line(octets, head_end)
     if not is_clean or octets.find(b"\0", 0, head_end) >= 0:
-        head, body = octets[:head_end].replace(b"\0", b" "), octets[head_end:]
+        head, body = changed(octets[:head_end], _without_nul), octets[head_end:]
         octets = head + body if is_clean else _LONE_CR.sub(b" ", head) + _LONE_CR.sub(b"\r\n", body)
     return octets
+
+
+def _without_nul(octets: bytes) -> bytes:
+    return octets.translate(_NUL_IS_SPACE)
 
 
 def _with_crlf(octets: bytes) -> bytes:

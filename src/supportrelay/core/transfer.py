@@ -2,8 +2,16 @@
 
 import binascii
 import re
+from collections.abc import Iterable
 
-__all__ = ["base64_lines", "best_encoding", "quoted_printable", "quoted_printable_offset", "relined_base64"]
+__all__ = [
+    "base64_lines",
+    "best_encoding",
+    "quoted_printable",
+    "quoted_printable_offset",
+    "quoted_printable_offsets",
+    "relined_base64",
+]
 
 _COLUMNS = 76
 # What a literal line of quoted-printable may hold; '=' is not in it.
@@ -115,15 +123,23 @@ def _quoted(octets: bytes) -> bytes:
 
 def quoted_printable_offset(encoded: bytes, decoded_offset: int) -> int:
     """Where in quoted-printable octets the decoded octet ``decoded_offset`` begins."""
+    return quoted_printable_offsets(encoded, (decoded_offset,))[0]
+
+
+def quoted_printable_offsets(encoded: bytes, decoded_offsets: Iterable[int]) -> list[int]:
+    """The same for ascending offsets, in one pass."""
+    found = []
     at = 0
     decoded = 0
-    for token in _TOKEN.finditer(encoded):
-        literal = token.start() - at
-        if decoded + literal >= decoded_offset:
-            break
-        decoded += literal + (1 if token[1] else 0)
-        at = token.end()
-    return at + decoded_offset - decoded
+    tokens = _TOKEN.finditer(encoded)
+    token = next(tokens, None)
+    for offset in decoded_offsets:
+        while token is not None and decoded + token.start() - at < offset:
+            decoded += token.start() - at + (1 if token[1] else 0)
+            at = token.end()
+            token = next(tokens, None)
+        found.append(at + offset - decoded)
+    return found
 
 
 def best_encoding(octets: bytes) -> str:
