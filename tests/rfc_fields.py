@@ -92,7 +92,8 @@ def _is_ours(field: Field) -> bool:
 def _encoded(field: Field, kept: list[Field], labels: list[str], how: _How) -> Field:
     """Raw octets that became encoded words, as the trace says: the copy's field when it reads as the original's."""
     name = field.name.removeprefix("x-original-")
-    if field.raw.isascii() or not (how.has_note(f"header.encoded:{name}") or how.has_note("header.encoded:-")):
+    notes = (f"header.encoded:{name}", f"header.encoded:{field.name}", "header.encoded:-")
+    if field.raw.isascii() or not any(how.has_note(note) for note in notes):
         return field
     texts = {_bare(read_words(text)) for label in labels for text in readings(field.value, label)}
     texts.add(_bare(read_words(field.value.decode("utf-8", "replace"))))  # octets that were cut off

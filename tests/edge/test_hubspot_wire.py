@@ -288,7 +288,7 @@ async def test_a_read_over_a_connection_that_was_closed_meanwhile_is_made_again(
 
         assert answer.status == 200
         # Every attempt has its own turn at the gate.
-        assert len(here.gate.entered) == len(stub.asked) == 3
+        assert len([name for name, *_ in here.gate.entered if name == "hubspot"]) == len(stub.asked) == 3
 
 
 @pytest.mark.parametrize(

@@ -61,9 +61,10 @@ def ascii_field(field: HeaderField, hint: str | None) -> bytes:
     if not field.name:
         return fold_field("X-Original-Line", value)
     name = field.raw[: field.raw.find(b":")].decode("ascii").strip()
-    if field.name in _SET_ASIDE or field.name.removeprefix("resent-") in _SET_ASIDE:
+    plain_name = field.name.removeprefix("x-original-").removeprefix("resent-")
+    if plain_name in _SET_ASIDE:
         return fold_field(f"Downgraded-{name}", value)
-    if field.name.removeprefix("resent-") in _OF_ADDRESSES:
+    if plain_name in _OF_ADDRESSES:
         value = _MAILBOX.sub(_as_group, _QUOTED.sub(_as_phrase, value))
     return fold_field(name, value)
 
