@@ -27,7 +27,8 @@ def the_mails() -> list[tuple[str, bytes]]:
         thread, step = turn % 4, turn // 4
         key = f"{thread}.{company}@load.example"
         by_staff = step % 2 == 1
-        headers = {"In-Reply-To": f"<{step - 1}.{key}>", "References": f"<{step - 1}.{key}>"} if step else {}
+        before = [f"<{one}.{key}>" for one in range(step)]
+        headers = {"In-Reply-To": before[-1], "References": " ".join(before)} if before else {}
         sender = "zoe@staff.test" if by_staff else f"kunde@load{company}.example"
         octets = mail(
             sender=sender,
