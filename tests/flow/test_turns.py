@@ -88,14 +88,29 @@ class Beats:
             self.longest_s = max(self.longest_s, time.process_time() - before - _BEAT_S)
 
 
+NEXT_HOP = """
+import asyncio, ssl, sys
+from smtp_sink import SmtpSink
+
+async def main():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[2], sys.argv[3])
+    async with SmtpSink("127.0.0.1", int(sys.argv[1]), implicit_tls=True, tls=context):
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
 @pytest.fixture(scope="module")
 def next_hop() -> Iterator[int]:
-    """The port of a server that takes everything."""
+    """The port of a server that takes everything, by TLS as the servers of providers do."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    command = [sys.executable, str(_TESTS / "smtp_sink.py"), "127.0.0.1", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+    certificate = [str(_TESTS / "config" / "tls" / name) for name in ("cert.pem", "key.pem")]
+    command = [sys.executable, "-c", NEXT_HOP, str(port), *certificate]
+    with subprocess.Popen(command, cwd=_TESTS) as process:
         for _ in range(200):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
@@ -173,7 +188,7 @@ def _config(next_hop: int) -> dict[str, object]:
         "internal_domains": ["desk.test"],
         "admins": ["it@desk.test"],
         "listen": [{"host": "127.0.0.1", "port": port}],
-        "outbound": {"host": "127.0.0.1", "port": next_hop, "tls": "none"},
+        "outbound": {"host": "127.0.0.1", "port": next_hop, "tls": "implicit", "tls_verify": False},
         "storage": {"url": "sqlite:///state/relay.db"},
         "workers": 1,
     }
