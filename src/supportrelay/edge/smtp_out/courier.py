@@ -27,7 +27,6 @@ log = get_logger()
 _LAST_CHOICE_S = 60
 _LOGIN_REFUSED_S = 60
 _LARGE = 1 << 20
-_UPLOAD = 1 << 18
 _LARGE_AT_ONCE = 4
 
 _SERVICE_CLOSING = 421
@@ -310,7 +309,7 @@ class _Dialogue:
     async def _content(self) -> Outcome:
         self.phase = Phase.DOT
         link = self._link
-        await self._upload(link)
+        link.protocol.write(self._job.wire)
         reply = await link.protocol.read_response()
         link.needs_reset = False
         if reply.code // 100 != 2:  # noqa: PLR2004
@@ -324,16 +323,6 @@ class _Dialogue:
             status=enhanced_status(reply.message),
             host=self._address,
         )
-
-    async def _upload(self, link: Link) -> None:
-        """A large mail piece by piece: what is given to TLS at once is encrypted at once, 50 MiB in 0.3 s."""
-        wire = self._job.wire
-        if len(wire) <= _UPLOAD:
-            link.protocol.write(wire)
-            return
-        for at in range(0, len(wire), _UPLOAD):
-            link.protocol.write(wire[at : at + _UPLOAD])
-            await asyncio.sleep(0)
 
     def _note(self) -> str:
         if "8bitmime" not in self._link.extensions and not self._job.octets.isascii():
