@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from properties.samples import BANNER, copy_of
-from supportrelay.core.pieces import changed, count
+from supportrelay.core.pieces import changed, count, find
 from supportrelay.core.transfer import base64_lines, relined_base64
 from supportrelay.edge.smtp_out.wire import wire_content
 
@@ -78,6 +78,17 @@ def test_piece_by_piece_is_the_same_as_at_once(size: int, unit: bytes) -> None:
 
 def _with_crlf(octets: bytes) -> bytes:
     return octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+
+
+@pytest.mark.parametrize("place", [0, 5, MIB - 3, MIB - 1, MIB, 2 * MIB - 4, 3 * MIB - 5])
+@pytest.mark.parametrize("wanted", [b"--b", b"\n--boundary"])
+def test_what_stands_on_the_edge_of_a_piece_is_found(place: int, wanted: bytes) -> None:
+    octets = bytearray(b"x" * (3 * MIB + 20))
+    octets[place : place + len(wanted)] = wanted
+
+    assert find(bytes(octets), wanted, 0, len(octets)) == place
+    assert find(bytes(octets), wanted, 0, place + len(wanted) - 1) == -1
+    assert find(bytes(octets), wanted, place + 1, len(octets)) == -1
 
 
 @settings(max_examples=100, deadline=None)

@@ -15,6 +15,7 @@ from supportrelay.core.charset import decode_text
 from supportrelay.core.encoded_word import decode_words, one_line
 from supportrelay.core.errors import InputError
 from supportrelay.core.headers import HeaderBlock, HeaderField, raw_value, split_headers
+from supportrelay.core.pieces import find
 from supportrelay.core.value import value_class
 
 __all__ = [
@@ -196,7 +197,7 @@ class _Reader:
         octets = self._octets
         ranges: list[tuple[int, int]] = []
         start = -1
-        at = octets.find(delimiter, body_start, end)
+        at = find(octets, delimiter, body_start, end)
         while at >= 0:
             after = at + len(delimiter)
             match = None
@@ -210,7 +211,7 @@ class _Reader:
                 start = after = match.end()
                 if len(ranges) > MAX_PARTS:
                     raise MimeError(f"more than {MAX_PARTS} parts")
-            at = octets.find(delimiter, after, end)
+            at = find(octets, delimiter, after, end)
         if start >= 0:
             ranges.append((start, end))
         return ranges, True

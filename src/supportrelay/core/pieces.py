@@ -6,7 +6,7 @@ on meanwhile. Between two pieces others get their turn. Small octets are one pie
 
 from collections.abc import Callable
 
-__all__ = ["changed", "count"]
+__all__ = ["changed", "count", "find"]
 
 _PIECE = 1024 * 1024
 _CR = 0x0D
@@ -18,6 +18,16 @@ def count(octets: bytes, wanted: bytes) -> int:
         return octets.count(wanted)
     beyond = len(wanted) - 1
     return sum(octets.count(wanted, at, at + _PIECE + beyond) for at in range(0, len(octets), _PIECE))
+
+
+def find(octets: bytes, wanted: bytes, start: int, end: int) -> int:
+    """Where ``wanted`` first stands between ``start`` and ``end``, -1 when it does not."""
+    while end - start > _PIECE:
+        found = octets.find(wanted, start, start + _PIECE)
+        if found >= 0:
+            return found
+        start += _PIECE - len(wanted) + 1
+    return octets.find(wanted, start, end)
 
 
 def changed(octets: bytes, change: Callable[[bytes], bytes]) -> bytes:

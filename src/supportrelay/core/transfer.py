@@ -33,6 +33,7 @@ def base64_lines(octets: bytes) -> bytes:
 
 
 _BASE64_PIECE = 57 * 16384  # whole lines
+_DIGITS = _BASE64_PIECE // 3 * 4
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 
@@ -47,7 +48,7 @@ def relined_base64(encoded: bytes) -> bytes | None:
         return None
     if sum(len(piece.translate(None, _ALPHABET)) for piece in pieces) != padding:
         return None
-    return _in_lines(digits)
+    return b"".join([_in_lines(digits[at : at + _DIGITS]) for at in range(0, len(digits), _DIGITS)])
 
 
 def _base64_piece(octets: bytes) -> bytes:

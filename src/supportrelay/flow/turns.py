@@ -1,4 +1,4 @@
-"""turns: what is worked on while others wait, and what goes to a thread, so that nobody waits over 50 ms for his turn.
+"""turns: what is worked on while others wait, and what goes to a thread; nobody shall wait over 50 ms for his turn.
 
 Reading and rewriting take linear time, and most mails well under a millisecond; but the worst octets we know of take
 two to six microseconds each: many short lines, many fields, lists of nothing but brackets. So a mail is quick when it
