@@ -220,8 +220,14 @@ class RememberingDirectory:
         self._slow_until = self._now() + _SLOW_FOR
         if not has_last:
             self._hangs_until = self._now() + _HANGS_FOR
+            question.add_done_callback(self._hangs_no_more)
             raise CrmDown(f"no answer within {patience_s:g} s")
         return None
+
+    def _hangs_no_more(self, question: "asyncio.Future[A]") -> None:
+        """It answered, if late: the next mail may wait for it again."""
+        if not question.cancelled() and question.exception() is None:
+            self._hangs_until = None
 
     async def _ask_for_owners(self, _keys: Sequence[str]) -> Mapping[str, Owners]:
         return {_OWNERS_KEY: await self._source.owners()}

@@ -17,7 +17,7 @@ from supportrelay.core.errors import InputError, TransientFailure
 
 __all__ = ["SCHEMA_VERSION", "StoreError", "as_failure", "connect", "is_busy", "prepare"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _APPLICATION_ID = 0x53524C59  # "SRLY": tells our file from any other SQLite file
 _MIGRATION = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
