@@ -14,8 +14,8 @@ From synchronous tests (own thread, own loop), the same behaviours, settable whi
     with ThreadedSink() as sink:
         sink.wait_for(3, timeout=10)
 
-Phases are ``connect banner ehlo tls auth mail rcpt data dot``. Rules are asked in the order in which they were made;
-the first that fits and is not used up decides. Without a rule everything is accepted.
+Rules are asked in the order in which they were made; the first that fits and is not used up decides. Phases and all
+ways to misbehave stand in `sink_rules`. Without a rule everything is accepted.
 
 * ``refuse(phase, reply, recipient=, times=, when=)`` answers ``reply`` instead; at ``dot`` only for content of which
   ``when(octets)`` is true. At ``rcpt`` ``recipient`` is the address asked
@@ -23,35 +23,47 @@ the first that fits and is not used up decides. Without a rule everything is acc
 * ``drop(phase, ...)`` aborts the connection instead of answering; at ``dot`` after the whole message came, which is
   then in ``unanswered``.
 * ``delay(phase, seconds, ...)`` answers late.
+* ``misbehave("dot:hang,times=1", ...)`` takes rules as they stand on paper: lie, trickle, hang, endless, read_slowly.
 * ``behave_well()`` forgets all rules.
 
 ``sink.settings`` may change while it runs: ``extensions`` (EHLO lines; empty: none), ``knows_ehlo`` (False: 502),
 ``closes_after`` (messages on one connection, then it is closed without a word), ``says_421_before_closing``,
 ``idle_close_s`` (idle connections are closed without a word), ``tls`` (an SSLContext: STARTTLS is offered),
 ``accounts`` (user -> password or bearer token: AUTH PLAIN LOGIN XOAUTH2 are offered, MAIL without is 530).
-``SmtpSink(implicit_tls=True, tls=context)`` speaks TLS from the first octet.
+``mood`` (a connection's number -> rules that are asked before the others, made anew for each connection).
+``SmtpSink(implicit_tls=True, tls=context)`` speaks TLS from the first octet; ``receive_window`` (octets) makes the
+kernel's buffer small.
 
 What it saw: ``messages`` (accepted), ``unanswered`` (refused or dropped at the dot), ``commands`` (every line received,
-with the connection's number), ``connections`` (count since start), ``open_connections``, ``logins``.
+with the connection's number), ``octets`` (connection -> all that came, when ``settings.records_octets``),
+``connections`` (count since start), ``open_connections``, ``logins``.
 ``close_connections()`` closes all open ones, ``stop()``/``start()`` take the port away and bring the same one back.
 """
 
+import argparse
 import asyncio
 import base64
 import contextlib
 import json
+import random
+import re
+import socket
 import ssl
-import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Self, TypeVar, cast
 
-__all__ = ["Received", "SmtpSink", "ThreadedSink"]
+import sink_rules
+from sink_rules import Rule, random_mood, rule_of
+
+__all__ = ["PrintingSink", "Received", "SmtpSink", "ThreadedSink", "message_id_of"]
 
 T = TypeVar("T")
 _CAPACITY = 64 * 1024
+_MESSAGE_ID = re.compile(rb"(?im)^Message-ID:[ \t]*(?:\r\n[ \t]+)?(<[^>\r\n]*>)")
 
 
 @dataclass(frozen=True)
@@ -80,21 +92,6 @@ class Received:
 
 
 @dataclass
-class _Rule:
-    phase: str
-    reply: str = ""
-    delay_s: float = 0.0
-    is_drop: bool = False
-    recipient: str = ""
-    times: int | None = None
-    when: Callable[[bytes], bool] | None = None
-
-    def fits(self, phase: str, recipients: Sequence[str], octets: bytes) -> bool:
-        is_asked = self.phase == phase and self.times != 0 and (not self.recipient or self.recipient in recipients)
-        return is_asked and (self.when is None or self.when(octets))
-
-
-@dataclass
 class _Settings:
     """Rules and settings shared by `SmtpSink` and `ThreadedSink`."""
 
@@ -106,16 +103,32 @@ class _Settings:
     tls: ssl.SSLContext | None = None
     implicit_tls: bool = False
     accounts: dict[str, str] = field(default_factory=dict)
-    rules: list[_Rule] = field(default_factory=list)
+    rules: list[Rule] = field(default_factory=list)
+    mood: Callable[[int], list[Rule]] | None = None
+    records_octets: bool = False
+    receive_window: int = 0
 
-    def decide(self, phase: str, recipients: Sequence[str], octets: bytes = b"") -> _Rule | None:
-        """The first rule that fits; counts its use."""
-        for rule in self.rules:
-            if rule.fits(phase, recipients, octets):
-                if rule.times is not None:
-                    rule.times -= 1
-                return rule
-        return None
+
+def _first_that_fits(
+    rules: Iterable[Rule], phase: str, recipients: Sequence[str], octets: bytes, connection: int
+) -> Rule | None:
+    """The first rule that fits; counts its use."""
+    for rule in rules:
+        if rule.fits(phase, recipients, octets, connection):
+            if rule.times is not None:
+                rule.times -= 1
+            return rule
+    return None
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What goes over the wire, and what it means for the sink itself: ``said`` begins with the code it acts on."""
+
+    said: str
+    octets: bytes
+    trickle_s: float = 0.0
+    endless: bytes = b""
 
 
 class SmtpSink:
@@ -129,15 +142,19 @@ class SmtpSink:
         tls: ssl.SSLContext | None = None,
         implicit_tls: bool = False,
         accounts: dict[str, str] | None = None,
+        receive_window: int = 0,
     ) -> None:
         self.host = host
         self.port = port
-        self.settings = _Settings(tls=tls, implicit_tls=implicit_tls, accounts=accounts or {})
+        self.settings = _Settings(
+            tls=tls, implicit_tls=implicit_tls, accounts=accounts or {}, receive_window=receive_window
+        )
         self.messages: list[Received] = []
         self.unanswered: list[Received] = []
         self.commands: list[tuple[int, str]] = []
         self.logins: list[tuple[str, str]] = []
         self.connections = 0
+        self.octets: dict[int, bytearray] = {}
         self.protocols: set[_Connection] = set()
         self._server: asyncio.Server | None = None
         self._arrived: asyncio.Condition | None = None
@@ -152,10 +169,14 @@ class SmtpSink:
     async def start(self) -> None:
         """Listen; a second start takes the same port again."""
         self._arrived = asyncio.Condition()
+        listening = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.settings.receive_window:  # those who connect inherit it
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.settings.receive_window)
+        listening.bind((self.host, self.port))
         self._server = await asyncio.get_running_loop().create_server(
             lambda: _Connection(self),
-            self.host,
-            self.port,
+            sock=listening,
             ssl=self.settings.tls if self.settings.implicit_tls else None,
             backlog=1024,
         )
@@ -184,19 +205,24 @@ class SmtpSink:
         when: Callable[[bytes], bool] | None = None,
     ) -> None:
         """Answer ``reply`` at that phase, ``times`` times (None: always), to content that ``when`` is true of."""
-        self.settings.rules.append(_Rule(phase, reply=reply, recipient=recipient, times=times, when=when))
+        self.settings.rules.append(Rule(phase, reply=reply, recipient=recipient, times=times, when=when))
 
     def drop(self, phase: str, *, recipient: str = "", times: int | None = None) -> None:
         """Abort the connection at that phase instead of answering."""
-        self.settings.rules.append(_Rule(phase, is_drop=True, recipient=recipient, times=times))
+        self.settings.rules.append(Rule(phase, is_drop=True, recipient=recipient, times=times))
 
     def delay(self, phase: str, seconds: float, *, recipient: str = "", times: int | None = None) -> None:
         """Accept at that phase, but ``seconds`` later."""
-        self.settings.rules.append(_Rule(phase, delay_s=seconds, recipient=recipient, times=times))
+        self.settings.rules.append(Rule(phase, delay_s=seconds, recipient=recipient, times=times))
+
+    def misbehave(self, *rules: str) -> None:
+        """Add rules as they stand on paper; see `sink_rules`."""
+        self.settings.rules += map(rule_of, rules)
 
     def behave_well(self) -> None:
         """Forget all rules."""
         self.settings.rules.clear()
+        self.settings.mood = None
 
     def close_connections(self) -> None:
         """Abort every open connection, as a server does that is restarted."""
@@ -246,6 +272,8 @@ class _Connection(asyncio.Protocol):
         self.helo = ""
         self.user = ""
         self.taken = 0
+        self.mood: list[Rule] = []
+        self.slow_octets = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -259,12 +287,24 @@ class _Connection(asyncio.Protocol):
         if self.task is None:
             self.sink.connections += 1
             self.number = self.sink.connections
+            mood = self.sink.settings.mood
+            self.mood = mood(self.number) if mood is not None else []
             self.sink.protocols.add(self)
             self.task = asyncio.get_running_loop().create_task(self._serve())
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
+        if self.sink.settings.records_octets:
+            self.sink.octets.setdefault(self.number, bytearray()).extend(data)
+        if self.slow_octets and self.transport is not None:
+            self.transport.pause_reading()
+            pause_s = 0.05 * max(1, len(data) // self.slow_octets)
+            asyncio.get_running_loop().call_later(pause_s, self._read_on)
         self.wake.set()
+
+    def _read_on(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def eof_received(self) -> bool:
         self.eof = True
@@ -317,31 +357,51 @@ class _Connection(asyncio.Protocol):
         if self.transport is not None:
             self.transport.write(reply.encode("utf-8", "surrogateescape") + b"\r\n")
 
+    def _rule(self, phase: str, recipients: Sequence[str] = (), octets: bytes = b"") -> Rule | None:
+        rules = chain(self.mood, self.sink.settings.rules)
+        return _first_that_fits(rules, phase, recipients, octets, self.number)
+
     async def _answer(self, phase: str, usual: str, recipients: Sequence[str] = ()) -> str:
-        """Say what the rules or else the protocol want; returns what was said. Raises ConnectionError when dropped."""
-        reply = await self._decide(phase, usual, recipients)
-        self._tell(reply)
-        return reply
+        """Say what the rules or else the protocol want; returns what was meant. Raises ConnectionError when dropped."""
+        answer = await self._decide(phase, usual, recipients)
+        await self._tell(answer)
+        return answer.said
 
-    async def _decide(self, phase: str, usual: str, recipients: Sequence[str], octets: bytes = b"") -> str:
-        rule = self.sink.settings.decide(phase, recipients, octets)
-        reply = usual
-        if rule is not None:
-            if rule.delay_s:
-                await asyncio.sleep(rule.delay_s)
-            if rule.is_drop:
+    async def _decide(self, phase: str, usual: str, recipients: Sequence[str], octets: bytes = b"") -> _Answer:
+        rule = self._rule(phase, recipients, octets)
+        if rule is None:
+            return _answer_of(usual)
+        if rule.delay_s:
+            await asyncio.sleep(rule.delay_s)
+        if rule.is_drop:
+            raise ConnectionError
+        if rule.is_hang:
+            while True:
+                await self._more()
+        if rule.lie is not None:
+            return _Answer(usual, rule.lie)
+        said = rule.reply or usual
+        return _Answer(said, _answer_of(said).octets, rule.trickle_s, rule.endless)
+
+    async def _tell(self, answer: _Answer) -> None:
+        if answer.endless:
+            while self.transport is not None and not self.transport.is_closing():
+                if self.transport.get_write_buffer_size() < _CAPACITY:
+                    self.transport.write(answer.endless)
+                await asyncio.sleep(0.001)
+            raise ConnectionError
+        for piece in _octet_by_octet(answer.octets) if answer.trickle_s else (answer.octets,):
+            if self.transport is None:
                 raise ConnectionError
-            reply = rule.reply or usual
-        return reply
-
-    def _tell(self, reply: str) -> None:
-        self._say(reply)
-        if reply.startswith("421"):
+            self.transport.write(piece)
+            if answer.trickle_s:
+                await asyncio.sleep(answer.trickle_s)
+        if answer.said.startswith("421"):
             raise ConnectionError
 
     async def _serve(self) -> None:
         with contextlib.suppress(ConnectionError, TimeoutError, asyncio.CancelledError):
-            rule = self.sink.settings.decide("connect", ())
+            rule = self._rule("connect")
             if rule is None or not rule.is_drop:
                 await self._answer("banner", f"220 {self.sink.host} sink")
                 while await self._command(await self._line()):
@@ -446,22 +506,41 @@ class _Connection(asyncio.Protocol):
         reply = await self._answer("data", "354 go ahead", self.recipients)
         if not reply.startswith("354"):
             return True
-        octets = await self._content()
+        octets = await self._slowly_or_not()
         try:
-            reply = await self._decide("dot", "250 2.0.0 kept", self.recipients, octets)
+            answer = await self._decide("dot", "250 2.0.0 kept", self.recipients, octets)
         except BaseException:
             await self.sink.keep(self._received(octets, ""), accepted=False)
             raise
         # First the record, then the word: whoever hears 250 may look at once.
-        await self.sink.keep(self._received(octets, reply), accepted=reply.startswith("2"))
-        self._tell(reply)
+        await self.sink.keep(self._received(octets, answer.said), accepted=answer.said.startswith("2"))
+        await self._tell(answer)
         self._reset()
         self.taken += 1
+        if (rule := self._rule("idle")) is not None:
+            await asyncio.sleep(rule.delay_s)
+            if rule.reply:
+                self._say(rule.reply)
+            return False
         if self.sink.settings.closes_after and self.taken >= self.sink.settings.closes_after:
             if self.sink.settings.says_421_before_closing:
                 self._say("421 4.3.2 enough")
             return False
         return True
+
+    async def _slowly_or_not(self) -> bytes:
+        rule = self._rule("content", self.recipients)
+        if rule is not None:
+            await asyncio.sleep(rule.delay_s)
+            if rule.is_drop:
+                raise ConnectionError
+            if rule.is_hang and self.transport is not None:  # takes nothing more
+                self.transport.pause_reading()
+            self.slow_octets = rule.slow_octets
+        try:
+            return await self._content()
+        finally:
+            self.slow_octets = 0
 
     def _received(self, octets: bytes, reply: str) -> Received:
         assert self.reverse_path is not None
@@ -481,14 +560,22 @@ class _Connection(asyncio.Protocol):
 
     async def _on_rset(self, argument: str) -> None:
         self._reset()
-        self._say("250 2.0.0 ok")
+        await self._answer("rset", "250 2.0.0 ok")
 
     async def _on_noop(self, argument: str) -> None:
         self._say("250 2.0.0 ok")
 
     async def _on_quit(self, argument: str) -> bool:
-        self._say("221 2.0.0 bye")
+        await self._answer("quit", "221 2.0.0 bye")
         return False
+
+
+def _answer_of(said: str) -> _Answer:
+    return _Answer(said, said.encode("utf-8", "surrogateescape") + b"\r\n")
+
+
+def _octet_by_octet(octets: bytes) -> Iterator[bytes]:
+    return (octets[at : at + 1] for at in range(len(octets)))
 
 
 def _split_path(argument: str) -> tuple[str, tuple[str, ...]]:
@@ -541,18 +628,46 @@ class ThreadedSink:
         return self._run(self.sink.wait_for(count, timeout))
 
 
-async def _main(host: str, port: int) -> None:
-    """Print one JSON line a message, for a look by hand: ``python tests/smtp_sink.py 127.0.0.1 2525``."""
-    async with SmtpSink(host, port) as sink:
-        shown = 0
-        while True:
-            messages = await sink.wait_for(shown + 1, timeout=10**8)
-            for message in messages[shown:]:
-                row = {"from": message.reverse_path, "to": message.recipients, "octets": len(message.octets)}
-                print(json.dumps(row), flush=True)
-            shown = len(messages)
+class PrintingSink(SmtpSink):
+    """Keeps no mail, so that it may run for hours: a line of JSON for each, printed before it is answered."""
+
+    async def keep(self, message: Received, *, accepted: bool) -> None:
+        """Print it."""
+        row = {
+            "from": message.reverse_path,
+            "to": message.recipients,
+            "octets": len(message.octets),
+            "message_id": message_id_of(message.octets),
+            "when": message.when,
+            "reply": message.reply,
+            "accepted": accepted,
+        }
+        print(json.dumps(row), flush=True)
+        self.commands.clear()
+
+
+def message_id_of(octets: bytes) -> str:
+    """The Message-ID field's value, "" without."""
+    found = _MESSAGE_ID.search(octets.partition(b"\r\n\r\n")[0])
+    return found[1].decode("utf-8", "replace") if found else ""
+
+
+async def _main() -> None:
+    """``python tests/smtp_sink.py 127.0.0.1 2525 "rcpt:reply=450 later,times=1" --mood 7``."""
+    words = argparse.ArgumentParser(description=sink_rules.__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    words.add_argument("host")
+    words.add_argument("port", type=int, help="0 takes a free one, which is printed")
+    words.add_argument("rules", nargs="*", type=rule_of)
+    words.add_argument("--mood", type=int, default=0, metavar="SEED", help="a third of all connections meet a fault")
+    given = words.parse_args()
+    async with PrintingSink(given.host, given.port) as sink:
+        sink.settings.rules += given.rules
+        if given.mood:
+            sink.settings.mood = random_mood(random.Random(given.mood))
+        print(json.dumps({"listening": [sink.host, sink.port]}), flush=True)
+        await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_main(sys.argv[1], int(sys.argv[2])))
+        asyncio.run(_main())
