@@ -297,6 +297,7 @@ def test_mail_without_a_banner_stays(octets: bytes) -> None:
         pytest.param("<!--" * 50_000 + "SR-1-000000", id="comments"),
         pytest.param(f"{banner('en').text.splitlines()[0]}<br>" * 2_000, id="openings"),
         pytest.param("SR-1-000000" + "<p><a \"'" * 30_000, id="tags"),
+        pytest.param(("<p>" + " " * 4050 + "and" + banner().html) * 20, id="spaces before each banner"),
     ],
 )
 def test_hard_html_takes_linear_time(text: str) -> None:

@@ -12,7 +12,6 @@ __all__ = ["Range", "ranges_to_cut"]
 _TAG = re.compile(r"<!--.{0,1000}?-->|<(?P<closing>/?)(?P<name>[a-zA-Z][a-zA-Z0-9:]{0,30})(?:[\s/][^<>]*)?>", re.DOTALL)
 _LAST_TAG = re.compile(r"<(?P<closing>/?)(?P<name>[a-zA-Z][a-zA-Z0-9:]{0,30})(?:[\s/][^<>]*)?>\Z")
 _BLANK = re.compile(r"(?:\s|&nbsp;|\u00a0|<o:p>(?:\s|&nbsp;|\u00a0)*+</o:p>)*+")
-_BLANK_BEFORE = re.compile(r"(?:\s|&nbsp;|\u00a0)+\Z")
 _VOID = frozenset({"br", "hr", "img", "input", "meta", "link", "wbr", "col"})
 _GOES_WHEN_EMPTY = frozenset({"div", "p", "span", "font", "b", "i", "o:p", "pre"})
 _DROPPED_ALONE = frozenset({"br", "img", "a", "hr"})
@@ -97,14 +96,20 @@ def _unmatched(html: str, inner: Range) -> tuple[list[str], list[str]]:
 
 def _tag_before(html: str, at: int) -> tuple[int, bool, str] | None:
     """``(start, is closing, name)`` of the tag that ends here, white space between."""
-    near = html[max(0, at - _REACH) : at]
-    if blank := _BLANK_BEFORE.search(near):
-        near = near[: blank.start()]
+    near = _without_blank_end(html[max(0, at - _REACH) : at])
     opened = near.rfind("<")
     tag = _LAST_TAG.match(near, opened) if opened >= 0 else None
     if tag is None:
         return None
     return max(0, at - _REACH) + opened, bool(tag["closing"]), tag["name"].lower()
+
+
+def _without_blank_end(text: str) -> str:
+    """The text without the white space at its end; an expression that looks for that takes quadratic time."""
+    kept = text.rstrip()
+    while kept.endswith("&nbsp;"):
+        kept = kept.removesuffix("&nbsp;").rstrip()
+    return kept
 
 
 def _tag_after(html: str, at: int) -> tuple[int, bool, str] | None:
