@@ -13,6 +13,7 @@ from pathlib import Path
 
 from supportrelay.admin.context import OperationContext
 from supportrelay.bootstrap_crm import Crm, open_crm
+from supportrelay.bootstrap_dkim import open_sealer
 from supportrelay.config import Config, crm_needs_restart
 from supportrelay.core.decision import Decision, Fallback
 from supportrelay.core.envelope import Envelope, Role
@@ -34,6 +35,7 @@ from supportrelay.flow.intake import Intake
 from supportrelay.flow.meter import Meter
 from supportrelay.flow.office import Office, Rulebook
 from supportrelay.i18n import Catalogue
+from supportrelay.log import get_logger
 
 __all__ = [
     "BoundListener",
@@ -46,12 +48,18 @@ __all__ = [
     "prepare_store",
 ]
 
+log = get_logger()
+
 _LEASE = timedelta(seconds=30)
 _LANGUAGES = ("ja", "en", "fr", "pl")
 
 
-def prepare_store(config: Config) -> str:
-    """Make or migrate the store, take back what an earlier life held, and return the instance's name."""
+def prepare_store(config: Config, *, holds: bool = False) -> str:
+    """Make or migrate the store, take back what an earlier life held, and return the instance's name.
+
+    Args:
+        holds: Hold the whole queue; what was held is said in the log.
+    """
 
     async def prepare() -> str:
         store = SqliteStore(config.storage.path, create=True)
@@ -59,6 +67,8 @@ def prepare_store(config: Config) -> str:
             await store.signing_keys()
             instance = await store.instance()
             await store.take_back(instance, datetime.now(UTC))
+            if holds:
+                log.warning("queue.held_at_start", count=await store.hold_all(datetime.now(UTC)))
             return instance
         finally:
             await store.aclose()
@@ -135,6 +145,7 @@ def _rulebook(config: Config, courier: Courier, crm: Crm, domains: PublicDomains
         domains=domains,
         directory=crm.directory,
         words={language: _words(Catalogue(language)) for language in _LANGUAGES},
+        sealer=open_sealer(config),
     )
 
 
@@ -169,11 +180,13 @@ def _form_word(catalogue: Catalogue, name: str) -> str:
 
 
 def check_rules(config: Config) -> None:
-    """Decide every example mail that the rules carry, with the code that serves.
+    """Decide every example mail that the rules carry, with the code that serves, and read the DKIM keys.
 
     Raises:
-        ConfigError: An example comes out otherwise than its rule says, or a banner that a rule names is missing.
+        ConfigError: An example comes out otherwise than its rule says, a banner that a rule names is missing, or a
+            key cannot be used.
     """
+    open_sealer(config)
     try:
         banners = BannerTemplates(config.banner_templates)
         domains = PublicDomains(config.free_mail)

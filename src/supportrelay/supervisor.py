@@ -74,8 +74,12 @@ class _House:
                 one.close()
 
 
-def run(config_path: Path) -> int:
-    """Run the daemon until SIGTERM; 0 after a clean stop, 1 when it could not start, 2 for a wrong configuration."""
+def run(config_path: Path, *, holds: bool = False) -> int:
+    """Run the daemon until SIGTERM; 0 after a clean stop, 1 when it could not start, 2 for a wrong configuration.
+
+    Args:
+        holds: What is unfinished in the store waits for a person (RELIABILITY F37); new mail goes its way.
+    """
     try:
         config = load(config_path)
         bootstrap.check_rules(config)
@@ -88,7 +92,7 @@ def run(config_path: Path) -> int:
         log.warning("config.warning", text=warning)
     try:
         with _only_one(config.state_folder):
-            return _serve(config)
+            return _serve(config, holds=holds)
     except (RelayError, OSError) as exc:
         sys.stderr.write(f"supportrelay: {exc}\n")
         log.error("relay.not_started", detail=str(exc))
@@ -119,8 +123,8 @@ def _locked(lock: int) -> bool:
     return True
 
 
-def _serve(config: Config) -> int:
-    instance = bootstrap.prepare_store(config)
+def _serve(config: Config, *, holds: bool) -> int:
+    instance = bootstrap.prepare_store(config, holds=holds)
     sockets = bootstrap.bind_listeners(config)
     web = open_web_port(config.web.host, config.web.port)
     house = _House(config, instance, sockets, web)

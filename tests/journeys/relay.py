@@ -60,6 +60,8 @@ class Relay:
         config.setdefault("storage", {"url": "sqlite:///state/relay.db"})
         config.setdefault("web", {"host": "127.0.0.1", "port": self.web_port})
         self.config = config
+        self.program: list[str] = ["-m", "supportrelay"]  # what serves
+        self.environment: dict[str, str] = {}
         self.config_path = folder / "supportrelay.yaml"
         self.write_config()
         self.process: subprocess.Popen[bytes] | None = None
@@ -74,14 +76,14 @@ class Relay:
 
     # -- the daemon --
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         with self.log_path.open("ab") as log:
             offset = self.log_path.stat().st_size
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "supportrelay", "serve", "--config", str(self.config_path)],
+                [sys.executable, *self.program, "serve", "--config", str(self.config_path), *options],
                 stderr=log,
                 stdout=log,
-                env=os.environ | {"SUPPORTRELAY_LOG": "info"},
+                env=os.environ | {"SUPPORTRELAY_LOG": "info"} | self.environment,
             )
         self.wait_for_log("relay.ready", offset)
 

@@ -30,6 +30,7 @@ OPERATIONS: dict[str, Operation] = {
     "queue.retry": queue.retry,
     "queue.hold": queue.hold,
     "queue.release": queue.release,
+    "queue.release_all": queue.release_all,
     "queue.drop": queue.drop,
     "queue.work_left": queue.work_left,
     "tickets.list": tickets.list_tickets,

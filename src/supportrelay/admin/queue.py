@@ -7,7 +7,7 @@ from supportrelay.admin.context import OperationContext
 from supportrelay.admin.views import known_messages
 from supportrelay.core.errors import InputError
 
-__all__ = ["drop", "hold", "list_queue", "raw", "release", "retry", "show", "work_left"]
+__all__ = ["drop", "hold", "list_queue", "raw", "release", "release_all", "retry", "show", "work_left"]
 
 
 async def list_queue(
@@ -51,6 +51,13 @@ async def release(context: OperationContext, queue_id: str) -> dict[str, Any]:
     done: dict[str, Any] = await context.store.queue_release(queue_id, who=context.who, now=context.now())
     context.wake()
     return done
+
+
+async def release_all(context: OperationContext) -> dict[str, Any]:
+    """What ``serve --hold`` or a restore held goes on, nothing else. ``{queue_id: "", count}``."""
+    count = await context.store.queue_release_all(context.who, context.now())
+    context.wake()
+    return {"queue_id": "", "count": count}
 
 
 async def drop(context: OperationContext, queue_id: str, recipient: str | None = None) -> dict[str, Any]:

@@ -26,6 +26,8 @@ _COMMANDS = {
     "crm": ("crm:crm", "Companies, deals and their owners."),
     "outbox": ("outbox:outbox", "What the demo would have sent."),
     "absent": ("absent:absent", "Say that an owner is away, or back."),
+    "storage": ("storage:storage", "Back the store up, and bring a backup back."),
+    "dkim": ("dkim:dkim", "Keys for our DKIM signature."),
     "verify": ("verify:verify", "Send a marked probe through the running relay."),
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from supportrelay.cli.asking import Relay, configured
+from supportrelay.cli.asking import Relay, configured, spoken_language
 from supportrelay.cli.printing import say, say_error
 from supportrelay.core.errors import ConfigError, InputError
 from supportrelay.i18n import Catalogue, catalogue
@@ -16,15 +16,16 @@ __all__ = ["check", "init", "serve"]
 
 
 @click.command()
+@click.option("--hold", is_flag=True, help="Hold what is in the queue at the start, until a person releases it.")
 @configured
-def serve(relay: Relay) -> None:
+def serve(relay: Relay, hold: bool) -> None:
     """Run the relay until SIGTERM."""
     from supportrelay.log import configure
 
     configure()
     from supportrelay.supervisor import run
 
-    sys.exit(run(relay.config_path))
+    sys.exit(run(relay.config_path, holds=hold))
 
 
 @click.command()
@@ -95,7 +96,7 @@ def init(relay: Relay, file: Path, force: bool) -> None:
     file = Path(relay.config_option) if relay.config_option else file
     if file.exists() and not force:
         raise InputError(f"{file} exists; --force writes over it")
-    words = catalogue(relay.language_option or _spoken_language())
+    words = catalogue(relay.language_option or spoken_language())
     answers: dict[str, Any] = {}
     for question in QUESTIONS:
         answers[question.key] = _ask(question, answers, words)
@@ -114,11 +115,6 @@ def _storage_url() -> str:
     folder = Path(DEFAULT_URL.removeprefix(SQLITE)).parent
     nearest = next(one for one in (folder, *folder.parents) if one.exists())
     return DEFAULT_URL if os.access(nearest, os.W_OK) else f"{SQLITE}state/relay.db"
-
-
-def _spoken_language() -> str:
-    """The language of this terminal: there is no configuration yet that could say."""
-    return next((os.environ[name][:2] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "en")
 
 
 def _ask(question: Any, answers: dict[str, Any], words: Catalogue) -> Any:

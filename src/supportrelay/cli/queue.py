@@ -136,10 +136,16 @@ def hold(relay: Relay, queue_ids: tuple[str, ...]) -> None:
 
 
 @queue.command("release")
-@_ids
+@click.option("--held-at-start", "is_all", is_flag=True, help="Everything that `serve --hold` or a restore held.")
+@click.argument("queue_ids", metavar="[ID]...", nargs=-1)
 @configured
-def release(relay: Relay, queue_ids: tuple[str, ...]) -> None:
+def release(relay: Relay, is_all: bool, queue_ids: tuple[str, ...]) -> None:
     """Let held messages go on."""
+    if is_all == bool(queue_ids):
+        raise click.UsageError("name the messages, or say --held-at-start")
+    if is_all:
+        done = relay.ask("queue.release_all")
+        say(catalogue(relay.language).text("done.queue.release_all", count=done["count"]))
     _change(relay, "queue.release", queue_ids)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from supportrelay.core.errors import InputError, TransientFailure
 
-__all__ = ["SCHEMA_VERSION", "StoreError", "as_failure", "connect", "is_busy", "prepare"]
+__all__ = ["SCHEMA_VERSION", "StoreError", "as_failure", "check_ours", "connect", "is_busy", "prepare"]
 
 SCHEMA_VERSION = 3
 _APPLICATION_ID = 0x53524C59  # "SRLY": tells our file from any other SQLite file
@@ -128,6 +128,20 @@ def _known_version(connection: sqlite3.Connection, path: Path) -> int:
             "install that release again or restore a backup made before the upgrade"
         )
     return version
+
+
+def check_ours(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse what is no store of ours.
+
+    Raises:
+        StoreError: Empty, somebody else's, or of a newer release.
+    """
+    try:
+        version = _known_version(connection, path)
+    except sqlite3.DatabaseError as exc:
+        raise StoreError(f"{path}: damaged or not a store of supportrelay: {exc}") from exc
+    if version == 0:
+        raise StoreError(f"{path}: empty, not a store of supportrelay")
 
 
 def _create(connection: sqlite3.Connection) -> None:

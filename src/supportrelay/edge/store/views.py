@@ -11,7 +11,7 @@ from supportrelay.core.crm_import import ImportPlan
 from supportrelay.core.errors import InputError
 from supportrelay.core.mailbox import comparing_form
 from supportrelay.core.ticket import Stage, parse_stage
-from supportrelay.edge.store import desk_backlog, directory, leases, queue, tickets
+from supportrelay.edge.store import desk_backlog, directory, holding, leases, queue, tickets
 from supportrelay.edge.store.changes import change_row, write_changes
 from supportrelay.edge.store.database import as_failure, connect
 from supportrelay.edge.store.directory_import import import_companies
@@ -81,6 +81,16 @@ class StoreViews:
     async def queue_release(self, name: str, who: str, now: datetime) -> dict[str, Any]:
         """Go on."""
         return await self.write(lambda c: queue.release(c, name, who, to_microseconds(now)))
+
+    async def hold_all(self, now: datetime) -> int:
+        """The whole queue waits for a person; nobody else may have the store open. How many messages."""
+        return await self.write(
+            lambda c: holding.hold_all(c, to_microseconds(now), "relay", "held_at_start"), slow=True
+        )
+
+    async def queue_release_all(self, who: str, now: datetime) -> int:
+        """Let go what a start or a restore held; how many messages."""
+        return await self.write(lambda c: holding.release_all(c, who, to_microseconds(now)), slow=True)
 
     async def queue_drop(self, name: str, who: str, now: datetime, *, recipient: str | None = None) -> dict[str, Any]:
         """Out of the queue."""
