@@ -52,6 +52,7 @@ class DeliveryKind(StrEnum):
     AS_IS = "as_is"  # original octets: postmaster, a CRM's case address
     SUBMITTED = "submitted"  # submission's other recipients: as it came, without our banner in what it quotes
     NOTE = "note"  # ours to the writer of the mail: what is wrong with it; nobody's copy
+    OWN = "own"  # a mail of our own (`core.own_mail`): sent as it was written
 
     @property
     def is_passed_on(self) -> bool:

@@ -5,9 +5,10 @@ A store call is a whole command: values in, values out, one transaction, never o
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from supportrelay.core.alarm import Alarm
 from supportrelay.core.decision import Proof
 from supportrelay.core.delivery import DeliveryForm, DeliveryKind, DeliveryState, MessageState, Outcome
 from supportrelay.core.directory import Deal, DirectoryAnswer
@@ -15,6 +16,7 @@ from supportrelay.core.envelope import Envelope
 from supportrelay.core.facts import Facts
 from supportrelay.core.mailbox import Mailbox
 from supportrelay.core.next_hop import NextHop
+from supportrelay.core.own_mail import OwnMail
 from supportrelay.core.robot_limits import Limit, RobotStop
 from supportrelay.core.ticket import Hit, Stage
 from supportrelay.core.value import value_class
@@ -509,6 +511,17 @@ class Store(Protocol):
         self, delivery_id: int, outcome: Outcome, now: datetime, other_form: OtherForm | None = None
     ) -> Reported:
         """A report said that a delivered copy did not arrive; with ``other_form`` it is sent again as that."""
+        ...
+
+    async def add_own_mail(self, mail: OwnMail) -> None:
+        """Put a mail of our own into the queue, due now.
+
+        What tells of a change of state is written with that change instead (`edge.store.own_mail.insert_own_mail`).
+        """
+        ...
+
+    async def raise_alarm(self, alarm: Alarm, now: datetime, *, after: timedelta = timedelta(0)) -> bool:
+        """Note that something is broken, to be told not before ``after``; True when nobody waited to tell of it yet."""
         ...
 
     async def signing_keys(self) -> list[SigningKey]:

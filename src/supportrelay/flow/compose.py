@@ -64,6 +64,8 @@ class CopyOrder:
 
 def compose(office: Office, rulebook: Rulebook, original: Original, order: CopyOrder) -> Copy:
     """Write a copy; equal input gives equal octets, so that a retry sends the same."""
+    if order.kind == DeliveryKind.OWN:
+        return Copy(original.octets)
     plan = original.plan
     address = _address(rulebook, plan)
     context = _context(office, rulebook, original, order, address)
@@ -106,7 +108,7 @@ def compose_for_hop(
             return as_is_attached(without_notices(original.octets, senders_of(rulebook)), context=context)
         if order.kind == DeliveryKind.AS_IS or plan is None:
             return as_is_attached(original.octets, context=context)
-        if order.kind == DeliveryKind.NOTE:
+        if order.kind in {DeliveryKind.NOTE, DeliveryKind.OWN}:
             return copy
         if order.form != DeliveryForm.FULL:  # it was too large with all of it
             return compose(office, rulebook, original, replace(order, form=DeliveryForm.NOTICE))

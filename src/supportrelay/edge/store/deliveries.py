@@ -25,6 +25,7 @@ from supportrelay.core.ports import (
 )
 from supportrelay.edge.store.changes import change_row, write_change, write_changes
 from supportrelay.edge.store.lookup import KINDS
+from supportrelay.edge.store.owed import alarm_held, owe_after_attempt, owe_when_dead
 from supportrelay.edge.store.rows import (
     address_key,
     clean_text,
@@ -114,7 +115,7 @@ def claim_deliveries(
     rows = []
     for row in connection.execute(_DUE, (at, limit)).fetchall():
         if row[1] == DeliveryState.SENDING and _cut_off(connection, row[4], row[0]) >= _MAX_CUT_OFF:
-            _hold(connection, row[4], row[0], row[6], at)
+            _hold(connection, row[4], row[0], row[5], row[6], at)
         else:
             rows.append(row)
     connection.executemany(_CLAIM, [(at, holder, until, row[0]) for row in rows])
@@ -156,10 +157,11 @@ def _cut_off(connection: sqlite3.Connection, seq: int, delivery_id: int) -> int:
     return int(connection.execute(_CUT_OFF, (seq, delivery_id)).fetchone()[0])
 
 
-def _hold(connection: sqlite3.Connection, seq: int, delivery_id: int, recipient: str, now: int) -> None:
+def _hold(connection: sqlite3.Connection, seq: int, delivery_id: int, queue_id: str, recipient: str, now: int) -> None:
     connection.execute(_END, (DeliveryState.HELD, None, "", delivery_id))
     why = {"recipient": recipient, "text": f"cut off {_MAX_CUT_OFF + 1} times: its worker died"}
     write_change(connection, change_row(now, "delivery.held", "relay", why, message=seq, delivery_id=delivery_id))
+    alarm_held(connection, queue_id, why["text"], now)
     update_message(connection, seq, waits_for_us=False)
 
 
@@ -194,6 +196,8 @@ def report(connection: sqlite3.Connection, attempted: Attempted) -> Reported:
         what = "delivery.reshaped"
     now = to_microseconds(a.now)
     write_change(connection, change_row(now, what, "relay", why, message=seq, delivery_id=a.delivery_id))
+    if is_running and not arrived:
+        owe_after_attempt(connection, a, now)
     reported = update_message(connection, seq, waits_for_us=a.outcome.cause == Cause.OURS, now=now)
     return replace(reported, goes_on=True) if "form" in why else reported
 
@@ -231,6 +235,7 @@ def update_message(
         )
     if now is not None and after == MessageState.DEAD != state:
         write_change(connection, change_row(now, "message.dead", "relay", {"copies": len(copies)}, message=seq))
+        owe_when_dead(connection, seq, now)
     return Reported(after, nobody_got_it)
 
 

@@ -6,6 +6,7 @@ from supportrelay.core.envelope import Envelope
 from supportrelay.core.ports import Accepted
 from supportrelay.core.value import value_class
 from supportrelay.edge.store.changes import change_row, write_change
+from supportrelay.edge.store.owed import alarm_held
 from supportrelay.edge.store.rows import clean_text, pack_paths, pack_peer, to_microseconds, unpack_envelope
 
 __all__ = ["Claimed", "accept", "claim_messages", "content", "has_due_messages", "hold_message"]
@@ -117,3 +118,4 @@ def hold_message(connection: sqlite3.Connection, queue_id: str, why: str, now: i
         row,
     )
     write_change(connection, change_row(now, "message.held", "relay", {"why": why}, message=row[0]))
+    alarm_held(connection, queue_id, why, now)
