@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from properties.linear import growth
 from rfc_mime import decode, read_entity, walk
 from supportrelay.core.left_out import leave_out, shown_size
 from supportrelay.core.mime import MimeError, parse_parameters
@@ -256,3 +257,28 @@ def test_a_mail_that_is_large_without_attachments_stays_so() -> None:
 @pytest.mark.parametrize(("octets", "shown"), [(0, "0 B"), (1024, "1 KB"), (1025, "2 KB"), (3 << 20, "3.0 MB")])
 def test_sizes_as_people_read_them(octets: int, shown: str) -> None:
     assert shown_size(octets) == shown
+
+
+def test_a_raw_name_whose_twin_is_written_well_goes_and_others_stay() -> None:
+    name = "見積.pdf"
+    header = (
+        f"Content-Type: application/pdf; name={name}\r\n"
+        f"Content-Disposition: attachment; filename={name}; filename*0*=utf-8''plan;\r\n filename*1*=.pdf\r\n"
+    )
+
+    narrowed, _ = narrow(mixed(TEXT, header.encode() + b"\r\nx"))
+
+    part = list(walk(read_entity(narrowed)))[-1]
+    fields = {field.name: parse_parameters(field.value.decode())[1] for field in part.fields}
+    assert fields["content-type"]["name"] == name
+    assert fields["content-disposition"]["filename"] == "plan.pdf"
+
+
+def test_many_raw_parameters_take_linear_time() -> None:
+    def of(number: int) -> bytes:
+        return HEAD + b"Content-Type: text/plain" + "; n=あ".encode() * number + b"\r\n\r\nx\r\n"
+
+    def work(octets: bytes) -> None:
+        narrow(octets)
+
+    assert growth(work, of(1_250), of(10_000)) == ""

@@ -7,6 +7,7 @@ from supportrelay.core.headers import HeaderField, raw_value
 __all__ = ["ascii_parameters"]
 
 _PARAMETER = re.compile(rb";\s*+([^\s=;\"*]++)\s*+=\s*+(\"(?:[^\"\\]++|\\.)*+\"?|[^;\r\n]*+)", re.DOTALL)
+_NAME_IN_SECTIONS = re.compile(rb"[;\s]([^\s=;\"*]++)\*")
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$&+-.^_`{|}~")  # attribute-char
 _SECTION = 60  # characters of a value on one line
@@ -20,12 +21,13 @@ def ascii_parameters(field: HeaderField, hint: str | None) -> bytes | None:
 
     None when octets over 127 stand where no parameter is: nobody can say what they were to be.
     """
+    twins = frozenset(_NAME_IN_SECTIONS.findall(field.raw.lower()))
 
     def encoded(found: re.Match[bytes]) -> bytes:
         if found[0].isascii():
             return found[0]
         name = found[1]
-        if name.lower() + b"*" in field.raw.lower():
+        if name.lower() in twins:
             return b""  # its twin in RFC 2231 form says the same, better
         value = found[2]
         if value.startswith(b'"'):
