@@ -28,6 +28,9 @@ class Desk:
     def peer(self, ip: str, helo: str, role: Role, tls: str) -> Peer:
         return Peer(ip, helo, role, is_trusted=ip in self.trusted, tls=tls)
 
+    def is_familiar(self, ip: str) -> bool:
+        return ip in self.trusted
+
     def check_sender(self, reverse_path: str, peer: Peer, size: int) -> Reply | None:
         return Reply(550, "5.7.1", "not you") if reverse_path.startswith("spammer@") else None
 

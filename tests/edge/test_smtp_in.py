@@ -566,7 +566,7 @@ async def test_a_client_that_never_reads_is_cut_off() -> None:
 async def test_one_address_gets_so_many_connections_unless_it_is_trusted() -> None:
     """RELIABILITY C24."""
     desk = Desk(trusted=frozenset({"127.0.0.3"}))
-    async with a_listener(desk, limits=Limits(connections_per_ip=1)) as listener:
+    async with a_listener(desk, limits=Limits(connections_per_client=1)) as listener:
         async with (
             RawClient.to(listener) as first,
             RawClient.to(listener) as second,

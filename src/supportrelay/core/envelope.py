@@ -12,6 +12,7 @@ class Role(StrEnum):
 
     MX = "mx"
     SUBMISSION = "submission"
+    LMTP = "lmtp"
 
 
 @value_class

@@ -12,7 +12,7 @@ where they are.
 import asyncio
 import ssl
 from abc import abstractmethod
-from typing import cast
+from typing import ClassVar, cast
 
 from aiosmtpd.smtp import SMTP
 
@@ -20,6 +20,7 @@ from supportrelay.core import reply as say
 from supportrelay.core.reply import Reply
 from supportrelay.edge.smtp_in.content import ContentReader
 from supportrelay.edge.smtp_in.intake import Intake
+from supportrelay.edge.smtp_in.proxy import ProxyHeaderError, read_proxy_header
 from supportrelay.log import get_logger
 
 __all__ = ["LONG_LINE_LIMIT", "PENDING_LIMIT", "Connection"]
@@ -30,6 +31,7 @@ LONG_LINE_LIMIT = 1000  # MAIL and RCPT: parameters, source routes, long bounce 
 PENDING_LIMIT = 1 << 16
 _ENDLESS_LINE = 1 << 20
 _HANDSHAKE_S = 60
+_LOOPBACK = "127.0.0.1"
 _TLS_HANDSHAKE = 0x16  # first octet of a TLS record, so somebody takes us for HTTPS or SMTPS
 
 
@@ -50,7 +52,8 @@ class Connection(SMTP):
     and pyproject.toml ends below 2.
 
     Attributes:
-        ip: Of the client, printed.
+        protocol_name: In the greeting.
+        ip: Of the client, printed; with a proxy in front, what that says.
         tls: Protocol and cipher, "" in clear.
         pending: Octets not read yet.
         content: Not None while a message comes.
@@ -58,17 +61,23 @@ class Connection(SMTP):
         heard_at: Loop time of the last octets.
     """
 
+    protocol_name: ClassVar[str] = "ESMTP"
+
     def __init__(self, intake: Intake, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(_NO_HOOKS, hostname=intake.hostname, loop=loop, timeout=intake.limits.tick_s)
         self.intake = intake
         self.limits = intake.limits
         self.ip = ""
+        self.counted_as = ""
         self.tls = ""
         self.pending = bytearray()
         self.content: ContentReader | None = None
         self.is_waiting = False
         self.data_at = self.heard_at = self.started_at = loop.time()
         self._wire: asyncio.Transport | None = None
+        self._greeting: asyncio.TimerHandle | None = None
+        self._is_greeted = False
+        self._awaits_proxy = False
         self._is_leaving = False  # the last word is said
         self._is_stalled = False  # the client does not read
         self._is_deaf = False  # we stopped reading
@@ -79,6 +88,11 @@ class Connection(SMTP):
     def __dir__(self) -> tuple[str, ...]:
         # aiosmtpd's constructor walks dir(self) and dir(handler) for its own dialogue: 0.2 ms a connection for nothing.
         return ()
+
+    @property
+    def longest_line(self) -> int:
+        """Octets of a line that is kept to be answered; a longer one is refused at its end."""
+        return LONG_LINE_LIMIT
 
     @abstractmethod
     def answer(self, line: bytes) -> None:
@@ -102,22 +116,78 @@ class Connection(SMTP):
         """A client is there."""
         self._wire = cast("asyncio.Transport", transport)  # uvloop's transports do not inherit from asyncio's
         peername = transport.get_extra_info("peername")
-        self.ip = _printed_ip(peername[0]) if isinstance(peername, tuple) and peername else "unknown"
+        # A Unix socket has no addresses; whoever opened it is on this machine.
+        self.ip = _printed_ip(peername[0]) if isinstance(peername, tuple) and peername else _LOOPBACK
         # Not aiosmtpd's: it makes a session, a stream and a task for its loop over lines, as long as a whole dialogue.
         self.transport = transport
         self._reset_timeout()
+        try:
+            refusal = self.intake.enter(self)
+            if refusal is not None:
+                self.turn_away(refusal)
+            elif self.intake.is_proxy(self.ip):
+                self._awaits_proxy = True
+                self._reset_timeout(self.limits.proxy_s)
+            else:
+                self._welcome()
+        except Exception:
+            log.exception("session.failed", peer=self.ip)
+            self.leave(say.CANNOT_GO_ON)
+
+    def _welcome(self) -> None:
+        """Go on once the client's address is known."""
         refusal = self.intake.admit(self)
+        context = self.intake.tls_context() if self.intake.tls_implicit else None
         if refusal is not None:
-            log.warning("listener.refused", peer=self.ip, reply=str(refusal))
-            self.leave(refusal)
+            self.turn_away(refusal)
+        elif not self.intake.tls_implicit:
+            self._greet_soon()
+        elif context is None or self._wire is None:
+            self.turn_away(say.TLS_NOT_AVAILABLE)
         else:
-            self.say_line(f"220 {self.intake.hostname} ESMTP supportrelay")
+            self._wire.pause_reading()  # the first octets are for TLS
+            self.begin_tls(context)
+
+    def _greet_soon(self) -> None:
+        """Listen a moment before speaking: whoever does not wait for the greeting is no mail server (C12)."""
+        wait_s = 0.0 if self.intake.policy().is_familiar(self.ip) else self.limits.greet_after_s
+        if wait_s:
+            self._greeting = self.loop.call_later(wait_s, self._say_greeting)
+        else:
+            self._say_greeting()
+
+    def _say_greeting(self) -> None:
+        self._is_greeted = True
+        self.say_line(f"220 {self.intake.hostname} {self.protocol_name} supportrelay")
+
+    def turn_away(self, refusal: Reply) -> None:
+        """There is no place for this connection, or it does not behave."""
+        log.warning("listener.refused", peer=self.ip, reply=str(refusal))
+        self.leave(refusal)
+
+    def _read_proxy_header(self) -> None:
+        try:
+            header = read_proxy_header(bytes(self.pending))
+        except ProxyHeaderError as exc:
+            log.warning("proxy.refused", peer=self.ip, detail=str(exc))
+            self.abort()
+            return
+        if header is not None:
+            self._awaits_proxy = False
+            del self.pending[: header.size_octets]
+            self.ip = header.ip or self.ip
+            self._reset_timeout(self.limits.tick_s)
+            self._welcome()
+            if self.pending and not self._is_leaving:
+                self.turn_away(say.TALKED_TOO_EARLY)
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002  part of the protocol
         """The connection is gone; a running take goes on."""
         self._is_leaving = True
         self._wire = self.content = None
         self.pending.clear()
+        if self._greeting is not None:
+            self._greeting.cancel()
         self.intake.forget(self)
         if self._timeout_handle is not None:
             self._timeout_handle.cancel()
@@ -157,6 +227,8 @@ class Connection(SMTP):
         self.tls = f"{version} {name}".strip()
         self.forget_session()
         self.is_waiting = False
+        if not self._is_greeted:
+            self._greet_soon()
         self.answer_lines()
 
     def begin_tls(self, context: ssl.SSLContext) -> None:
@@ -169,7 +241,7 @@ class Connection(SMTP):
     def _timeout_cb(self) -> None:
         if self._wire is None:
             return
-        if self._is_leaving:
+        if self._is_leaving or self._awaits_proxy:
             self._wire.abort()  # it does not read our last words, and close() would wait for that for ever (C23)
             return
         refusal = self._overdue(self.loop.time())
@@ -203,7 +275,10 @@ class Connection(SMTP):
         self._is_leaving = True
         self.content = None
         self.pending.clear()
-        self.say_line(str(last_word))
+        if self._greeting is not None:
+            self._greeting.cancel()
+        if self.tls or not self.intake.tls_implicit:  # else it expects no words in clear
+            self.say_line(str(last_word))
         if self._wire is not None:
             self._wire.close()
             self._reset_timeout(self.limits.linger_s)
@@ -226,15 +301,24 @@ class Connection(SMTP):
         if self._is_leaving:
             return
         self.heard_at = self.loop.time()
-        if self.content is not None:
+        if self.content is not None and not self.is_waiting:
             self._read_guarded(data)
             return
         self.pending += data
+        if not self._is_greeted:
+            self._read_before_greeting()
+            return
         if not (self.is_waiting or self._is_stalled):
             self.answer_lines()
         elif len(self.pending) > PENDING_LIMIT and self._wire is not None:
             self._is_deaf = True
             self._wire.pause_reading()
+
+    def _read_before_greeting(self) -> None:
+        if self._awaits_proxy:
+            self._read_proxy_header()
+        else:
+            self.turn_away(say.TALKED_TOO_EARLY)
 
     def answer_lines(self) -> None:
         """Go on with what has come, as far as it goes."""
@@ -267,7 +351,7 @@ class Connection(SMTP):
     def _look_at_part_of_line(self) -> None:
         if self.pending[0] == _TLS_HANDSHAKE:
             self.leave(say.NO_HTTP)
-        elif len(self.pending) > LONG_LINE_LIMIT:
+        elif len(self.pending) > self.longest_line:
             # Too long already: forget it, refuse it at its end (C15). An endless line is no line.
             self._long_line_octets += len(self.pending)
             self.pending.clear()
@@ -276,7 +360,7 @@ class Connection(SMTP):
 
     def _answer_guarded(self, line: bytes) -> None:
         if self._long_line_octets:
-            line = b"x" * (LONG_LINE_LIMIT + 1) + b"\r\n"
+            line = b"x" * (self.longest_line + 1) + b"\r\n"
             self._long_line_octets = 0
         try:
             self.answer(line)

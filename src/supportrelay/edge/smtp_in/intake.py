@@ -2,19 +2,23 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Protocol
 
 from supportrelay.core import reply as say
+from supportrelay.core.account import Account
 from supportrelay.core.envelope import Envelope, Peer, Role
 from supportrelay.core.errors import PermanentFailure, TransientFailure
 from supportrelay.core.reply import Reply
 from supportrelay.core.value import value_class
+from supportrelay.edge.smtp_in.census import Census, client_key
 from supportrelay.edge.smtp_in.content import HOPS_LIMIT, ContentReader, count_received
 from supportrelay.log import get_logger
 
-__all__ = ["Client", "Intake", "IntakePolicy", "Limits", "Take"]
+__all__ = ["Client", "Intake", "IntakePolicy", "Limits", "Login", "Take"]
 
 log = get_logger()
 
@@ -24,11 +28,23 @@ Take = Callable[[Envelope, bytes], Awaitable[Reply]]
 """The accept station: takes custody and says what to answer to the dot. Never cancelled by the session."""
 
 
+class Login(Protocol):
+    """Checks who somebody says he is; may take seconds, never raises."""
+
+    async def __call__(self, name: str, password: str, peer: Peer, /) -> Account | Reply:
+        """His account, or a refusal: 535, 454, or 421, which ends the session."""
+        ...
+
+
 class IntakePolicy(Protocol):
     """Who may send what to whom. Asked in the middle of the dialogue: quick, pure, no waiting."""
 
     def peer(self, ip: str, helo: str, role: Role, tls: str) -> Peer:
         """The session as decisions see it: trusted, a gateway, or a stranger."""
+        ...
+
+    def is_familiar(self, ip: str) -> bool:
+        """A trusted network or a gateway: limits for each client are not for those who speak for many."""
         ...
 
     def check_sender(self, reverse_path: str, peer: Peer, size: int) -> Reply | None:
@@ -50,7 +66,11 @@ class Limits:
         data_grace_s, data_octets_per_s: A message may take the grace, and longer at this rate (Postfix: 500).
         session_s: A session older than this ends at its next command.
         linger_s: How long a client may take to read our last words before it is cut off.
-        connections, connections_per_ip: Trusted peers are not counted against the second.
+        greet_after_s: Whoever speaks in this time, before our greeting, is no mail server. Long enough for octets sent
+            with the first packet, too short to be noticed (at 20 sessions it costs no throughput).
+        proxy_s: How long a proxy may take for its header.
+        connections: Of strangers, over all listeners and workers.
+        connections_per_client, connections_per_minute: Of one address (of IPv6 a /64); 0 means any number.
         recipients: Per message; RFC 5321 §4.5.3.1.8 wants 100 or more.
         error_points: A refused recipient costs 1, any other mistake 5; then the session ends.
         idle_commands: Commands without a message: NOOP, RSET, EHLO ...
@@ -62,8 +82,11 @@ class Limits:
     data_octets_per_s: float = 500
     session_s: float = 7200
     linger_s: float = 5
+    greet_after_s: float = 0.01
+    proxy_s: float = 10
     connections: int = 1000
-    connections_per_ip: int = 50
+    connections_per_client: int = 50
+    connections_per_minute: int = 0
     recipients: int = 1000
     error_points: int = 100
     idle_commands: int = 100
@@ -75,9 +98,14 @@ class Limits:
 
 
 class Client(Protocol):
-    """A session, as its listener sees it."""
+    """A session, as its listener sees it.
+
+    Attributes:
+        counted_as: Under which name `Intake.admit` counted it, "" before.
+    """
 
     ip: str
+    counted_as: str
 
     def wind_down(self) -> None:
         """Leave now when nothing is under way, else after the reply to the dot."""
@@ -104,34 +132,50 @@ class Intake:
     max_size: Callable[[], int]
     tls_context: Callable[[], ssl.SSLContext | None]
     tls_required: bool = False
+    tls_implicit: bool = False
+    proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    login: Login | None = None
     limits: Limits = field(default_factory=Limits)
+    census: Census = field(default_factory=lambda: Census.alone(time.monotonic))
     sessions: set[Client] = field(default_factory=set)
-    per_ip: dict[str, int] = field(default_factory=dict)
     takes: set[asyncio.Task[Reply]] = field(default_factory=set)
     is_closing: bool = False
     _quiet: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def admit(self, session: Client) -> Reply | None:
-        """Count a new session; a reply when there are too many."""
+    def enter(self, session: Client) -> Reply | None:
+        """Count a new connection; a reply when there is no place for it."""
         self.sessions.add(session)
-        self.per_ip[session.ip] = here = self.per_ip.get(session.ip, 0) + 1
+        self.census.enter()
         if self.is_closing:
             return say.SHUTTING_DOWN
-        if len(self.sessions) > self.limits.connections:
+        return say.TOO_MANY_CONNECTIONS if self.census.is_full else None
+
+    def is_proxy(self, ip: str) -> bool:
+        """Its header says who the client is (RELIABILITY C26)."""
+        return bool(self.proxies) and _is_in(ip, self.proxies)
+
+    def admit(self, session: Client) -> Reply | None:
+        """Count a client whose address is known; a reply when there are too many, of it or of all strangers."""
+        session.counted_as = key = client_key(session.ip)
+        here = self.census.enter_client(key)
+        if self.policy().is_familiar(session.ip):
+            return None
+        limits = self.limits
+        if self.census.connected > limits.connections:
             return say.TOO_MANY_CONNECTIONS
-        if here > self.limits.connections_per_ip and not self.policy().peer(session.ip, "", self.role, "").is_trusted:
+        if limits.connections_per_client and here > limits.connections_per_client:
             return say.TOO_MANY_FROM_YOU
+        if limits.connections_per_minute and self.census.count_arrival(key) > limits.connections_per_minute:
+            return say.TOO_OFTEN
         return None
 
     def forget(self, session: Client) -> None:
         """The session's connection is gone."""
         if session in self.sessions:
             self.sessions.remove(session)
-            left = self.per_ip[session.ip] - 1
-            if left:
-                self.per_ip[session.ip] = left
-            else:
-                del self.per_ip[session.ip]
+            self.census.leave()
+            if session.counted_as:
+                self.census.leave_client(session.counted_as)
         self._tell_quiet()
 
     def begin_take(self, envelope: Envelope, content: ContentReader) -> asyncio.Task[Reply]:
@@ -158,6 +202,14 @@ class Intake:
         except TimeoutError:
             return False
         return True
+
+
+def _is_in(ip: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)
 
 
 async def _take_custody(intake: Intake, envelope: Envelope, content: ContentReader) -> Reply:

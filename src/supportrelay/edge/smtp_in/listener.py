@@ -3,10 +3,14 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network, IPv6Network
 
 from supportrelay.core.envelope import Role
-from supportrelay.edge.smtp_in.intake import Intake, IntakePolicy, Limits, Take
+from supportrelay.edge.smtp_in.census import Census
+from supportrelay.edge.smtp_in.intake import Intake, IntakePolicy, Limits, Login, Take
+from supportrelay.edge.smtp_in.lmtp import LmtpSession
 from supportrelay.edge.smtp_in.session import Session
 from supportrelay.log import get_logger
 
@@ -61,12 +65,17 @@ async def start_listener(
     max_size: Callable[[], int],
     tls_context: Callable[[], ssl.SSLContext | None],
     tls_required: bool = False,
+    tls_implicit: bool = False,
+    proxies: Sequence[IPv4Network | IPv6Network] = (),
+    login: Login | None = None,
     limits: Limits | None = None,
+    census: Census | None = None,
 ) -> Listener:
     """Serve SMTP on a bound socket, on the running event loop.
 
     Args:
-        sock: Bound, not yet listening (or listening already); several processes may share a port by SO_REUSEPORT.
+        sock: TCP or Unix; bound, not yet listening (or listening already). Several processes may share a TCP port by
+            SO_REUSEPORT.
         role: For the policy.
         policy: Called for each transaction and recipient, so that a reload swaps it under open sessions.
         take: Takes custody of one message; see `Take`.
@@ -74,15 +83,37 @@ async def start_listener(
         max_size: Called for each message; octets.
         tls_context: Called for each EHLO and handshake; None offers no STARTTLS.
         tls_required: No MAIL before STARTTLS.
+        tls_implicit: TLS from the first octet; the context may be another for each connection.
+        proxies: Whoever connects from there must begin with a PROXY header, which says who the client is.
+        login: Checks who logs in; AUTH is offered over TLS only. None: nobody can.
         limits: None takes the defaults.
+        census: Counts connections together with other listeners and processes; None: this one alone.
 
     Raises:
         OSError: The socket cannot listen.
     """
-    intake = Intake(role, policy, take, hostname, max_size, tls_context, tls_required, limits or Limits())
+    intake = Intake(
+        role,
+        policy,
+        take,
+        hostname,
+        max_size,
+        tls_context,
+        tls_required=tls_required,
+        tls_implicit=tls_implicit,
+        proxies=tuple(proxies),
+        login=login,
+        limits=limits or Limits(),
+        census=census or Census.alone(time.monotonic),
+    )
     loop = asyncio.get_running_loop()
+    make = LmtpSession if role is Role.LMTP else Session
     sock.setblocking(False)
-    server = await loop.create_server(lambda: Session(intake, loop), sock=sock, backlog=_BACKLOG)
-    address = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        server = await loop.create_unix_server(lambda: make(intake, loop), sock=sock, backlog=_BACKLOG)
+        address = (str(sock.getsockname()), 0)
+    else:
+        server = await loop.create_server(lambda: make(intake, loop), sock=sock, backlog=_BACKLOG)
+        address = sock.getsockname()[:2]
     log.info("listener.opened", host=address[0], port=address[1], role=role.value)
-    return Listener(intake, server, (address[0], address[1]))
+    return Listener(intake, server, address)

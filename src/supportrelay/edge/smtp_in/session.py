@@ -6,13 +6,16 @@ forgotten as a whole, whatever ended it.
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import ClassVar
 
 from supportrelay.core import reply as say
 from supportrelay.core.envelope import Envelope, Peer
 from supportrelay.core.reply import Reply
+from supportrelay.edge.smtp_in.auth import AUTH_LINE_LIMIT, MECHANISMS, LoginDialogue
 from supportrelay.edge.smtp_in.command import MailCommand, parse_mail, parse_rcpt
-from supportrelay.edge.smtp_in.connection import LONG_LINE_LIMIT, PENDING_LIMIT, Connection
+from supportrelay.edge.smtp_in.connection import LONG_LINE_LIMIT, PENDING_LIMIT
 from supportrelay.edge.smtp_in.content import ContentReader
 from supportrelay.edge.smtp_in.intake import Intake
 from supportrelay.log import get_logger
@@ -27,21 +30,26 @@ _SIZE_DIGITS = 11
 
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _NOT_HELO = re.compile(r"[^A-Za-z0-9.:\[\]_-]")
-_FOREIGN_VERBS = frozenset({"GET", "POST", "PUT", "HEAD", "CONNECT", "OPTIONS", "DELETE", "PATCH", "PRI"})
+_FOREIGN_VERBS = frozenset({"GET", "POST", "PUT", "HEAD", "CONNECT", "OPTIONS", "DELETE", "PATCH", "PRI", "PROXY"})
 
 
-class Session(Connection):
+class Session(LoginDialogue):
     """The dialogue.
 
     Attributes:
         helo: What the client calls itself, made harmless; "" before HELO.
         is_extended: It said EHLO.
+        commands: What is understood.
+        accepted_rcpts: RCPT commands of this transaction that got 250.
     """
+
+    commands: ClassVar[Mapping[str, Callable[..., None]]]
 
     def __init__(self, intake: Intake, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(intake, loop)
         self.helo = ""
         self.is_extended = False
+        self.accepted_rcpts = 0
         self._points = 0
         self._idle_commands = 0
         self._skip_octets = 0
@@ -58,32 +66,39 @@ class Session(Connection):
         """TLS was started."""
         self.helo = ""
         self.is_extended = False
+        self.forget_login()
         self.forget_transaction()
 
     # --- lines ---
 
     def answer(self, line: bytes) -> None:
         """Answer one line."""
-        verb, argument = self._read_line(line)
-        if isinstance(argument, Reply):
-            self._say(argument)
-        elif verb not in COMMANDS:
-            self._refuse_verb(verb)
-        elif self.started_at + self.limits.session_s < self.heard_at and self._mail is None:
-            self.leave(say.TIMED_OUT)
+        if self.is_logging_in:
+            self.answer_challenge(line)
         else:
-            COMMANDS[verb](self, argument)
+            self._answer_command(line)
         if self._points >= self.limits.error_points:
             self.leave(say.TOO_MANY_ERRORS)
         elif self._idle_commands > self.limits.idle_commands:
             self.leave(say.TOO_MANY_COMMANDS)
+
+    def _answer_command(self, line: bytes) -> None:
+        verb, argument = self._read_line(line)
+        if isinstance(argument, Reply):
+            self._say(argument)
+        elif verb not in self.commands:
+            self._refuse_verb(verb)
+        elif self.started_at + self.limits.session_s < self.heard_at and self._mail is None:
+            self.leave(say.TIMED_OUT)
+        else:
+            self.commands[verb](self, argument)
 
     def _read_line(self, line: bytes) -> tuple[str, str | Reply]:
         verb_octets, _, argument = line[:-2].partition(b" ")
         verb = verb_octets.decode("ascii", "replace").upper()
         if line[-2:] != b"\r\n":
             return verb, say.BAD_SYNTAX
-        if len(line) > (LONG_LINE_LIMIT if verb in {"MAIL", "RCPT"} else _LINE_LIMIT):
+        if len(line) > self._line_limit(verb):
             return verb, say.LINE_TOO_LONG
         if _CONTROL.search(argument):
             return verb, _CONTROL_REPLIES.get(verb, say.BAD_SYNTAX)
@@ -91,6 +106,11 @@ class Session(Connection):
             return verb, argument.decode("utf-8").strip(" ")
         except UnicodeDecodeError:
             return verb, say.BAD_SYNTAX
+
+    def _line_limit(self, verb: str) -> int:
+        if verb == "AUTH" and self.offers_login:
+            return AUTH_LINE_LIMIT
+        return LONG_LINE_LIMIT if verb in {"MAIL", "RCPT"} else _LINE_LIMIT
 
     def _refuse_verb(self, verb: str) -> None:
         if not self.helo and (verb in _FOREIGN_VERBS or verb.startswith(("SSH-", "\x16"))):
@@ -138,10 +158,11 @@ class Session(Connection):
             self.say_line("\r\n".join(self._extensions()))
 
     def _extensions(self) -> list[str]:
-        # AUTH will stand here for role submission, once there are accounts.
         names = [self.intake.hostname, "PIPELINING", f"SIZE {self.intake.max_size()}", "8BITMIME", "SMTPUTF8"]
         if not self.tls and self.intake.tls_context() is not None:
             names.append("STARTTLS")
+        if self.offers_login:
+            names.append(f"AUTH {' '.join(MECHANISMS)}")
         return [*(f"250-{name}" for name in names), "250 ENHANCEDSTATUSCODES"]
 
     def on_starttls(self, argument: str) -> None:
@@ -181,7 +202,7 @@ class Session(Connection):
             self.leave(say.BYE)
 
     def on_unoffered(self, _argument: str) -> None:
-        """AUTH, HELP, EXPN."""
+        """HELP, EXPN."""
         self._say(say.NOT_IMPLEMENTED)
 
     def on_bdat(self, argument: str) -> None:
@@ -210,15 +231,32 @@ class Session(Connection):
         if mail.size > self.intake.max_size():
             self._say(say.TOO_LARGE)
             return
-        policy = self.intake.policy()
-        peer = policy.peer(self.ip, self.helo, self.intake.role, self.tls)
-        refusal = policy.check_sender(mail.reverse_path, peer, mail.size)
+        peer = self.peer()
+        refusal = self.intake.policy().check_sender(mail.reverse_path, peer, mail.size)
+        if refusal == say.SENDER_REFUSED:
+            refusal = self.login_first() or refusal
         if refusal is not None:
             log.info("message.refused", reply=str(refusal), reverse_path=mail.reverse_path, peer=self.ip)
             self._say(refusal)
             return
         self._mail, self._peer = mail, peer
+        self.accepted_rcpts = 0
         self.say_line(_SENDER_OK)
+
+    def peer(self) -> Peer:
+        """Who speaks, with the name of who is logged in."""
+        peer = self.intake.policy().peer(self.ip, self.helo, self.intake.role, self.tls)
+        return replace(peer, user=self.user) if self.user else peer
+
+    def refuse(self, given: Reply) -> None:
+        """Say a refusal."""
+        self._say(given)
+
+    def auth_refusal(self) -> Reply | None:
+        """AUTH comes after EHLO and before MAIL (RFC 4954 §4)."""
+        if not self.helo:
+            return say.HELO_FIRST
+        return say.ALREADY_MAIL if self._mail is not None else None
 
     def _mail_refusal(self) -> Reply | None:
         if not self.helo:
@@ -238,12 +276,14 @@ class Session(Connection):
             return
         key = forward_path.lower()
         if key in self._known_paths:
+            self.accepted_rcpts += 1
             self.say_line(_RECIPIENT_OK)
             return
         refusal = self._recipient_refusal(forward_path, self._peer)
         if refusal is None:
             self._known_paths.add(key)
             self._forward_paths.append(forward_path)
+            self.accepted_rcpts += 1
             self.say_line(_RECIPIENT_OK)
         else:
             # One mistaken address is nobody's fault, a hundred are an attack: it costs less than a wrong command.
@@ -288,7 +328,7 @@ class Session(Connection):
         mail, peer, forward_paths = self._mail, self._peer, tuple(self._forward_paths)
         self.forget_transaction()
         if content.is_too_large or mail is None or peer is None:
-            self._say(say.TOO_LARGE)
+            self.say_taken(say.TOO_LARGE)
             self._after_message()
             return
         envelope = Envelope(mail.reverse_path, forward_paths, peer, is_smtputf8=mail.is_smtputf8)
@@ -309,8 +349,12 @@ class Session(Connection):
         if given.is_positive:
             self._points = self._idle_commands = 0
         self.heard_at = self.loop.time()
-        self._say(given)
+        self.say_taken(given)
         self._after_message()
+
+    def say_taken(self, given: Reply) -> None:
+        """The reply to the dot."""
+        self._say(given)
 
     def _after_message(self) -> None:
         if self.intake.is_closing:
@@ -342,8 +386,10 @@ COMMANDS: dict[str, Callable[[Session, str], None]] = {
     "VRFY": Session.on_vrfy,
     "QUIT": Session.on_quit,
     "BDAT": Session.on_bdat,
-    "AUTH": Session.on_unoffered,
+    "AUTH": Session.on_auth,
     "EXPN": Session.on_unoffered,
     "HELP": Session.on_unoffered,
 }
 """What is understood; anything else is 500."""
+
+Session.commands = COMMANDS
