@@ -1,16 +1,19 @@
 """The same mail again: same Message-ID, From and Date (RULES_OF_MAIL 5)."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from supportrelay.core.duplicate import duplicate_key
 from supportrelay.core.facts import Facts
 from supportrelay.core.mailbox import Mailbox
+from supportrelay.core.reading import read_facts
 
 ANN, BOB = Mailbox("ann", "acme.example", "Ann"), Mailbox("bob", "acme.example", "Bob")
 MAIL = Facts(
     message_id="<1@acme.example>",
+    date=datetime(2026, 3, 2, 1, tzinfo=UTC),
     date_text="Mon, 2 Mar 2026 10:00:00 +0900",
     from_=(ANN,),
     subject="Line down",
@@ -59,6 +62,23 @@ def test_a_mail_with_an_id_is_known_by_id_author_and_date(other: Facts, is_same:
 )
 def test_a_mail_without_a_usable_id_is_known_by_its_contents(other: Facts, is_same: bool) -> None:
     assert (duplicate_key(NAMELESS) == duplicate_key(other)) is is_same
+
+
+@pytest.mark.parametrize(
+    ("message_id", "date"),
+    [
+        pytest.param("<1@localhost>", "Date: Mon, 2 Mar 2026 10:00:00 +0900\r\n", id="id-of-localhost"),
+        pytest.param("<device@acme.example>", "", id="no-date"),
+        pytest.param("<device@acme.example>", "Date: ${date}\r\n", id="unreadable-date"),
+    ],
+)
+def test_where_nothing_else_tells_mails_apart_their_words_do(message_id: str, date: str) -> None:
+    def key(words: str) -> str:
+        head = f"From: erp@acme.example\r\nSubject: Invoice\r\nMessage-ID: {message_id}\r\n{date}\r\n"
+        return duplicate_key(read_facts((head + words + "\r\n").encode()))
+
+    assert key("Number 1") == key("Number 1")
+    assert key("Number 1") != key("Number 2")
 
 
 def test_the_key_is_64_hex_digits_for_any_mail() -> None:

@@ -89,7 +89,7 @@ def test_two_from_fields_are_counted() -> None:
     ],
 )
 def test_unusable_message_ids_are_none(field: str, message_id: str) -> None:
-    facts = read_facts(f"{field}\r\n\r\nbody".encode())
+    facts = read_facts(f"{field}\r\nDate: Mon, 2 Mar 2026 10:00:00 +0900\r\n\r\nbody".encode())
 
     assert facts.message_id == message_id
     assert bool(facts.content_key) is not bool(message_id)

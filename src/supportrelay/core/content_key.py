@@ -6,7 +6,14 @@ from supportrelay.core.headers import HeaderBlock, split_headers, without_mark
 from supportrelay.core.mime import MAX_HEADER_OCTETS, MimeError, Part, part_octets, read_parts, walk
 from supportrelay.core.pieces import changed
 
-__all__ = ["content_key", "key_of_parts"]
+__all__ = ["content_key", "key_of_parts", "usable_id"]
+
+
+def usable_id(message_id: str) -> str:
+    """The id inside its brackets, case kept; "" when it names nothing in the world (RULES 5.1)."""
+    inner = message_id.strip().removeprefix("<").removesuffix(">").strip()
+    domain = inner.rpartition("@")[2].lower()
+    return "" if domain in {"", "localhost", "localhost.localdomain"} else inner
 
 
 def content_key(octets: bytes) -> str:

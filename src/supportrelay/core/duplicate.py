@@ -2,6 +2,7 @@
 
 from hashlib import sha256
 
+from supportrelay.core.content_key import usable_id
 from supportrelay.core.decision import Direction
 from supportrelay.core.facts import Facts
 from supportrelay.core.ports import Gathered
@@ -16,9 +17,12 @@ def duplicate_key(facts: Facts) -> str:
     Received and every field that a way adds are left out, so the key is stable over redelivery, over a second of our
     addresses and over a group that puts its footer under the text. A mail without a usable Message-ID is known by its
     decoded contents, author, date and subject. Some senders use one Message-ID for many mails (RULES 5.4): another
-    From or Date makes another mail, and nobody's mail ever suppresses that of another author.
+    From or Date makes another mail, and nobody's mail ever suppresses that of another author. Where no date tells such
+    mails apart, their contents do.
     """
-    identity = _usable_id(facts.message_id) or f"gen-{facts.content_key}\0{facts.subject}"
+    identity = usable_id(facts.message_id)
+    if not identity or facts.date is None:
+        identity = f"{identity or 'gen'}-{facts.content_key}\0{facts.subject}"
     named = "\0".join((identity, " ".join(_authors(facts)), " ".join(facts.date_text.split())))
     return sha256(named.encode("utf-8", "replace")).hexdigest()
 
@@ -34,13 +38,6 @@ def takes_over(gathered: Gathered, sight: Sight) -> bool:
     """
     is_proven_staff = sight.author.is_staff and sight.author.is_proven and sight.direction in _BY_STAFF
     return bool(gathered.duplicate_of) and gathered.duplicate_unproven and is_proven_staff
-
-
-def _usable_id(message_id: str) -> str:
-    """The id inside its brackets, case kept; "" when it names nothing in the world (RULES 5.1)."""
-    inner = message_id.strip().removeprefix("<").removesuffix(">").strip()
-    domain = inner.rpartition("@")[2].lower()
-    return "" if domain in {"", "localhost", "localhost.localdomain"} else inner
 
 
 def _authors(facts: Facts) -> list[str]:

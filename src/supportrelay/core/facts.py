@@ -33,7 +33,8 @@ class Facts:
         has_calendar_comment: That answer carries words of its own.
         forwarded_from: Author inside a forwarded mail (message/rfc822 or a forward head in the text), None without.
         is_forward_subject: The subject begins with a forward prefix.
-        content_key: SHA-256 hex over decoded text and parts, for mail without Message-ID.
+        content_key: SHA-256 hex over decoded text and parts, for mail without a usable Message-ID or without a date;
+            "" for all other mail.
         problems: What could not be read, in words for the trace; the fields concerned are empty.
         size_octets: Of the message as received.
         received_count: Number of Received fields.

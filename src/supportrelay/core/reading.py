@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 
 from supportrelay.core.charset import codec_name, decode_text
-from supportrelay.core.content_key import key_of_parts
+from supportrelay.core.content_key import key_of_parts, usable_id
 from supportrelay.core.date_field import parse_date
 from supportrelay.core.encoded_word import decode_words, one_line
 from supportrelay.core.facts import Facts
@@ -91,7 +91,7 @@ def read_facts(octets: bytes) -> Facts:
         has_calendar_comment=body.has_calendar_comment,
         forwarded_from=forwarded_from,
         is_forward_subject=is_forward or (forwarded_from is not None and has_either_prefix(subject)),
-        content_key="" if message_id else key_of_parts(octets, root, header),
+        content_key="" if date and usable_id(message_id) else key_of_parts(octets, root, header),
         problems=problems,
         size_octets=size_octets,
         received_count=len(fields.get("received", ())),
