@@ -63,6 +63,15 @@ def classify(
             OOO,
             id="exchange-absence-that-calls-itself-generated",
         ),
+        pytest.param(
+            {
+                "x-auto-response-suppress": "DR, OOF, AutoReply",
+                "x-ms-exchange-inbox-rules-loop": "ann@acme.example",
+                "resent-from": "<ann@acme.example>",
+            },
+            HUMAN,
+            id="redirected-by-a-rule-of-exchange",
+        ),
         pytest.param({"x-auto-response-suppress": "All"}, HUMAN, id="suppress-alone-is-no-class"),
         pytest.param({"x-ms-exchange-inbox-rules-loop": "ann@acme.example"}, HUMAN, id="rules-loop-alone-is-no-class"),
         pytest.param(
@@ -156,6 +165,17 @@ def test_the_header_tells_the_class(fields: dict[str, str], kind: AutomaticKind)
 )
 def test_a_local_part_where_nobody_reads_is_a_robots(local: str, kind: AutomaticKind) -> None:
     assert classify(sender=local).kind is kind
+
+
+def test_what_a_rule_of_exchange_forwards_is_no_absence() -> None:
+    fields = {
+        "auto-submitted": "auto-generated",
+        "x-auto-response-suppress": "All",
+        "x-ms-exchange-inbox-rules-loop": "ann@acme.example",
+    }
+
+    assert classify(fields, subject="WG: Line down").kind is NOTICE
+    assert classify(fields, subject="Automatische Antwort: WG: Line down").kind is OOO
 
 
 def test_the_reverse_path_does_not_make_a_robot() -> None:

@@ -23,6 +23,7 @@ from supportrelay.core.envelope import Envelope
 from supportrelay.core.facts import Facts
 from supportrelay.core.reason import Reason
 from supportrelay.core.report_signs import find_report_sign, reporter
+from supportrelay.core.subject import has_forward_prefix
 from supportrelay.core.value import value_class
 
 __all__ = ["RULE_WORDS", "Automatic", "AutomaticKind", "classify_automatic", "rule_word"]
@@ -189,8 +190,12 @@ _ABSENCE_MARKS = ("vacation", "owner-email")
 
 
 def _by_exchange_absence(mail: _Signs) -> _Said:
-    """Exchange marks the answers of its rules; the suppress field alone stands in much mail of people."""
-    if mail.has("x-ms-exchange-inbox-rules-loop") and mail.suppress & _SUPPRESS_ABSENCE:
+    """Exchange marks the answers of its rules; the suppress field alone stands in much mail of people.
+
+    What a rule redirects or forwards has the same marks and is a person's mail: it says who sent it on.
+    """
+    is_sent_on = mail.has("resent-from") or has_forward_prefix(mail.facts.subject)
+    if mail.has("x-ms-exchange-inbox-rules-loop") and mail.suppress & _SUPPRESS_ABSENCE and not is_sent_on:
         return "x-ms-exchange-inbox-rules-loop", mail.facts.first("x-ms-exchange-inbox-rules-loop")
     return None
 
