@@ -29,13 +29,17 @@ LAYERS: dict[str, set[str]] = {
     "config": {"core"},
     "admin": {"core", "log", "i18n", "edge", "flow", "config"},
     "bootstrap_crm": {"core", "log", "i18n", "edge", "config"},
-    "bootstrap": {"core", "log", "i18n", "edge", "flow", "config", "admin", "bootstrap_crm"},
+    "bootstrap_dkim": {"core", "edge", "config"},
+    "bootstrap": {"core", "log", "i18n", "edge", "flow", "config", "admin", "bootstrap_crm", "bootstrap_dkim"},
     "worker_process": {"core", "log", "i18n", "edge", "flow", "config", "admin", "bootstrap", "bootstrap_crm"},
     "supervisor": {
         *("core", "log", "i18n", "edge", "flow", "config", "admin"),
         *("bootstrap", "bootstrap_crm", "worker_process"),
     },
-    "cli": {"core", "log", "i18n", "edge", "flow", "config", "admin", "bootstrap", "supervisor", "__init__"},
+    "cli": {
+        *("core", "log", "i18n", "edge", "flow", "config", "admin"),
+        *("bootstrap", "bootstrap_dkim", "supervisor", "__init__"),
+    },
     "__main__": {"cli"},
     "__init__": set(),
 }

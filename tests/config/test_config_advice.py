@@ -64,7 +64,6 @@ def test_a_good_configuration_has_no_warnings(configured: Callable[[str], Config
         ),
         pytest.param("keep: {raw: 30d}\n", "keep: accepted, but without effect in this version", id="keep"),
         pytest.param("trusted_arc_sealers: [a.example]\n", "trusted_arc_sealers: accepted, but without", id="ARC"),
-        pytest.param("dkim: {domain: a.example, selector: a}\n", "dkim: accepted, but without effect", id="dkim"),
     ],
 )
 def test_what_is_probably_not_meant_is_named_with_its_line(

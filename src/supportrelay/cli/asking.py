@@ -13,7 +13,7 @@ from supportrelay.core.errors import InputError
 from supportrelay.edge.control.client import ControlClient, NotHeard, NotRunning, control_path
 from supportrelay.i18n import LANGUAGES
 
-__all__ = ["Relay", "as_json", "configured", "group_configured", "person"]
+__all__ = ["Relay", "as_json", "configured", "group_configured", "person", "spoken_language"]
 
 _CONFIG = "supportrelay.config"
 _LANGUAGE = "supportrelay.language"
@@ -31,6 +31,11 @@ def person() -> str:
         except (KeyError, OSError):  # a container's user without a name
             name = str(os.getuid())
     return f"person:{name}"
+
+
+def spoken_language() -> str:
+    """The language of this terminal, for what is asked before there is a configuration that could say."""
+    return next((os.environ[name][:2] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "en")
 
 
 class CommandFailed(click.ClickException):

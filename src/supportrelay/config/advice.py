@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from supportrelay.config.certificate import valid_until
 from supportrelay.config.hubspot import HubSpotAccountConfig, HubSpotTicketsConfig
 from supportrelay.config.models import Config
+from supportrelay.config.place import is_for_everybody
 from supportrelay.config.problem import KeyPath, print_key_path
 from supportrelay.config.section import is_later
 from supportrelay.config.versions import old_python
@@ -29,7 +30,14 @@ def warnings(config: Config, now: datetime | None = None) -> list[str]:
     """Return a line for each thing that works and is probably not what was meant; ``now`` (aware) is for tests."""
     lines = [
         f"{config.where(*path)}: {print_key_path(path)}: {text}"
-        for advice in (_networks(config), _addresses(config), _outbound(config), _names(config), _later(config))
+        for advice in (
+            _networks(config),
+            _addresses(config),
+            _outbound(config),
+            _names(config),
+            _dkim(config),
+            _later(config),
+        )
         for path, text in advice
     ]
     instant = now or datetime.now(UTC)
@@ -89,6 +97,22 @@ def _names(config: Config) -> _Advice:
             ("hostname",),
             f"{config.hostname} is not a full name: other servers distrust it in EHLO; set hostname",
         )
+
+
+def _dkim(config: Config) -> _Advice:
+    domains = {one.domain for one in config.dkim}
+    for i, address in enumerate(config.addresses):
+        domain = address.sender.address.rpartition("@")[2]
+        if domains and domain not in domains:
+            yield ("addresses", i, "sender", "address"), f"dkim has no key for {domain}: its copies are not signed"
+    for i, one in enumerate(config.dkim):
+        path = config.dkim_path(i)
+        if config.is_in_plain_sight(*path, "private_key"):
+            text = "this file can be read by every user of the machine; use private_key_file or chmod o-r"
+            yield (*path, "private_key"), text
+        if one.private_key_file and is_for_everybody(one.private_key_file):
+            text = f"{one.private_key_file} can be read by every user of the machine; chmod 600"
+            yield (*path, "private_key_file"), text
 
 
 def _later(config: Config) -> _Advice:

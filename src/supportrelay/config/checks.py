@@ -27,6 +27,7 @@ def find_conflicts(config: Config) -> list[Problem]:
         _networks,
         _listeners,
         _certificates,
+        _dkim,
         _outbound,
         _times,
         find_crm_conflicts,
@@ -281,6 +282,18 @@ def _login(auth: AuthConfig, path: KeyPath) -> Iterator[Problem]:
     given = {"password", "token", "cert", "key"} & auth.model_fields_set
     for key in sorted(given - set(needed)):
         yield Problem((*path, key), f"is not used by kind {auth.kind}")
+
+
+def _dkim(config: Config) -> Iterator[Problem]:
+    stood: dict[tuple[str, str], int] = {}
+    for i, one in enumerate(config.dkim):
+        path = config.dkim_path(i)
+        if one.private_key is None:
+            yield Problem((*path, "private_key_file"), "is required (or private_key)")
+        before = stood.setdefault((one.domain, one.selector), i)
+        if before != i:
+            text = f"'{one.selector}': dkim[{before}] has this domain and selector; a record holds one key"
+            yield Problem((*path, "selector"), text)
 
 
 def _times(config: Config) -> Iterator[Problem]:

@@ -1,6 +1,7 @@
 """What belongs to the whole desk: stages, spam, storage, what comes later."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -119,14 +120,34 @@ class KeepConfig(Section):
     )
 
 
-class DkimConfig(Section):
-    """Our own DKIM signature."""
+_SELECTOR = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?)*")
 
-    domain: Domain = Field(description="The signing domain (d=).", examples=["company.example"])
-    selector: Text = Field(description="The selector (s=).", examples=["relay"])
+
+def _selector(text: str) -> str:
+    """RFC 6376 §3.1: labels of a domain name, in front of ``._domainkey.``."""
+    if not _SELECTOR.fullmatch(text.lower()):
+        raise ValueError("not a selector; letters, digits, '-' and '_', as in relay2026")
+    return text.lower()
+
+
+class DkimConfig(Section):
+    """A key for our own DKIM signature."""
+
+    domain: Domain = Field(
+        description="The signing domain (d=): what is sent with a From of exactly this domain is signed.",
+        examples=["company.example"],
+    )
+    selector: Annotated[str, AfterValidator(_selector)] = Field(
+        description="The selector (s=): the public key stands in DNS at SELECTOR._domainkey.DOMAIN.",
+        examples=["relay2026"],
+    )
     private_key: SecretStr | None = Field(
-        default=None, description="Private key, PEM; better private_key_file.", examples=["'${DKIM_KEY}'"]
+        default=None,
+        description="Private key, PEM: RSA of 2048 bits or Ed25519; better private_key_file.",
+        examples=["'${DKIM_KEY}'"],
     )
     private_key_file: FilePath | None = Field(
-        default=None, description="File with the private key, PEM.", examples=["/etc/supportrelay/dkim.pem"]
+        default=None,
+        description="File with the private key, PEM. 'supportrelay dkim keygen' makes one.",
+        examples=["/etc/supportrelay/relay2026.pem"],
     )

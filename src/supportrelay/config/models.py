@@ -2,7 +2,6 @@
 
 import os
 import socket
-import stat
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +13,7 @@ from supportrelay.config.address import AddressConfig, Language
 from supportrelay.config.crm import CrmConfig
 from supportrelay.config.desk import DkimConfig, KeepConfig, SpamConfig, StagesConfig, StorageConfig
 from supportrelay.config.network import GatewayConfig, ListenConfig, OutboundConfig, WebConfig
+from supportrelay.config.place import is_for_everybody
 from supportrelay.config.rule_conditions import DEFAULT_ZONE
 from supportrelay.config.rules import RuleConfig, build_rules, rule_recipients
 from supportrelay.config.scalars import (
@@ -216,10 +216,10 @@ class Config(Section):
         description="How long finished messages are kept.",
         json_schema_extra=later("everything is kept"),
     )
-    dkim: DkimConfig | None = Field(
-        default=None,
-        description="Sign copies with DKIM.",
-        json_schema_extra=later("copies are not signed; let the smarthost"),
+    dkim: Annotated[tuple[DkimConfig, ...], BeforeValidator(_as_list)] = Field(
+        default=(),
+        description="Keys that sign copies and what the relay writes itself. Two of one domain, an RSA and an Ed25519 "
+        "one, give two signatures. Mail that your people submit is signed when its From is of such a domain.",
     )
     workers: Annotated[int, Field(ge=1, le=64)] = Field(
         default_factory=_usable_cores,
@@ -274,20 +274,27 @@ class Config(Section):
     @property
     def has_one_outbound(self) -> bool:
         """``outbound`` was written as one mapping, not as a list."""
+        return self._is_mapping("outbound")
+
+    def dkim_path(self, number: int) -> tuple[str | int, ...]:
+        """Key path of a DKIM key; one that is no list is written without a number."""
+        return ("dkim",) if self._is_mapping("dkim") else ("dkim", number)
+
+    def _is_mapping(self, key: str) -> bool:
         values = self._source.values if self._source else None
-        return isinstance(values, dict) and isinstance(values.get("outbound"), dict)
+        return isinstance(values, dict) and isinstance(values.get(key), dict)
 
     def is_in_plain_sight(self, *path: str | int) -> bool:
         """A secret that stands in this file itself, and the file may be read by every user of the machine."""
         value: Any = self._source.values if self._source else None
         for step in path:
-            value = value.get(step) if isinstance(value, dict) else None
+            if isinstance(step, int):
+                value = value[step] if isinstance(value, list) and step < len(value) else None
+            else:
+                value = value.get(step) if isinstance(value, dict) else None
         if value is None or self._source is None or path in self._source.concealed:
             return False
-        try:
-            return bool(self._path.stat().st_mode & stat.S_IROTH)
-        except OSError:
-            return False
+        return is_for_everybody(self._path)
 
     def placed(self, path: Path, source: Source) -> Self:
         """The same configuration, which now knows its file and the lines of its values."""

@@ -1,6 +1,7 @@
 """Where the configuration is, and where it keeps its state: what can be known without the models."""
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import yaml
 from supportrelay.config.source import read_source
 from supportrelay.core.errors import ConfigError
 
-__all__ = ["DEFAULT_URL", "SEARCHED", "SQLITE", "find_config", "state_folder_of"]
+__all__ = ["DEFAULT_URL", "SEARCHED", "SQLITE", "find_config", "is_for_everybody", "state_folder_of"]
 
 SEARCHED = ("config/supportrelay.yaml", "/etc/supportrelay/supportrelay.yaml")
 """Where the configuration is looked for when neither ``--config`` nor ``$SUPPORTRELAY_CONFIG`` names it."""
@@ -56,3 +57,11 @@ def state_folder_of(file: Path, environment: Mapping[str, str] = os.environ) -> 
     if not isinstance(url, str) or not url.startswith(SQLITE):
         return None
     return Path(os.path.normpath(file.parent.absolute() / url.removeprefix(SQLITE))).parent
+
+
+def is_for_everybody(file: Path) -> bool:
+    """Every user of the machine may read it; False when that cannot be told."""
+    try:
+        return bool(file.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False

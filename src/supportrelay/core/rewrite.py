@@ -22,6 +22,7 @@ Notes, for the trace (``code`` or ``code:detail``)::
     form.attached            a clean header, the mail attached whole: it was refused for its content or its form
     form.notice              who, subject, why and a link: everything else was refused
     form.not_light:WHY       the attachments cannot be left out of it; a notice is sent at once
+    dkim.not_signed:WHY      signing it failed; it was sent without our signature
 """
 
 import re
@@ -69,10 +70,12 @@ class Copy:
     Attributes:
         octets: With CRLF line ends; no lone CR or LF.
         notes: What had to be done beside the plan; see this module's docstring.
+        sealed: How many octets at its beginning are DKIM signatures of ours.
     """
 
     octets: bytes
     notes: tuple[str, ...] = ()
+    sealed: int = 0
 
 
 def compose_copy(

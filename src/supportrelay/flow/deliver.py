@@ -24,6 +24,7 @@ from supportrelay.flow.assess import facts_of
 from supportrelay.flow.compose import CopyOrder, Original, compose, compose_for_hop, reverse_path_of
 from supportrelay.flow.message_ids import id_of_form
 from supportrelay.flow.office import Office, Rulebook
+from supportrelay.flow.seal import sealed, unsealed
 from supportrelay.flow.turns import is_quick
 from supportrelay.log import get_logger
 
@@ -151,8 +152,16 @@ class Deliverer:
     def _compose(self, rulebook: Rulebook, original: Original, order: CopyOrder) -> Copy:
         meter = self._office.meter
         if meter is None or not is_quick(original.octets):
-            return compose(self._office, rulebook, original, order)
-        return meter.call("compose", lambda: compose(self._office, rulebook, original, order))
+            return self._written(rulebook, original, order)
+        return meter.call("compose", lambda: self._written(rulebook, original, order))
+
+    def _written(self, rulebook: Rulebook, original: Original, order: CopyOrder) -> Copy:
+        return sealed(rulebook, original, order.kind, compose(self._office, rulebook, original, order))
+
+    def _fitted(self, rulebook: Rulebook, original: Original, order: CopyOrder, full: Copy, hop: NextHop) -> Copy:
+        """For a next hop that takes less; signed again, for its octets are others."""
+        fitted = compose_for_hop(self._office, rulebook, original, order, unsealed(full), hop)
+        return sealed(rulebook, original, order.kind, fitted)
 
     async def _outcome(self, rulebook: Rulebook, original: Original, begun: _Begun, copies: Copies) -> Outcome:
         """Compose and send; what breaks on the way is temporary."""
@@ -182,7 +191,7 @@ class Deliverer:
                 copies,
                 (order, hop),
                 original.octets,
-                lambda: compose_for_hop(self._office, rulebook, original, order, full, hop),
+                lambda: self._fitted(rulebook, original, order, full, hop),
             )
             return copy.octets
 

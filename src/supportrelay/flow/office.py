@@ -12,7 +12,7 @@ from supportrelay.core.rules import Rule
 from supportrelay.core.settings import Desk, SupportAddress
 from supportrelay.flow.meter import Meter
 
-__all__ = ["Banners", "Office", "Rulebook"]
+__all__ = ["Banners", "Office", "Rulebook", "Sealer"]
 
 
 class Banners(Protocol):
@@ -23,12 +23,21 @@ class Banners(Protocol):
         ...
 
 
+class Sealer(Protocol):
+    """Signs what we send."""
+
+    def seal(self, octets: bytes, at: datetime) -> bytes:
+        """Header fields to put in front of a message; b"" when its author's domain is none we sign for."""
+        ...
+
+
 @dataclass(slots=True)
 class Rulebook:
     """What the configuration says now. Never changed in place: a reload makes a new one.
 
     Attributes:
         words: Language -> small words the copy needs (``unverified``).
+        sealer: None without keys.
     """
 
     desk: Desk
@@ -40,6 +49,7 @@ class Rulebook:
     domains: Domains
     directory: OwnerDirectory
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    sealer: Sealer | None = None
     _addresses: dict[str, SupportAddress] = field(init=False)
     _members: Membership = field(init=False)
 
