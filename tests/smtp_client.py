@@ -11,6 +11,7 @@ from typing import Self
 from supportrelay.core.envelope import Envelope, Peer, Role
 from supportrelay.core.reply import ACCEPTED, NOT_OURS, Reply
 from supportrelay.edge.smtp_in import Limits, Listener, start_listener
+from supportrelay.edge.smtp_in.intake import Login
 
 __all__ = ["Desk", "RawClient", "a_listener", "all_gone"]
 
@@ -48,7 +49,12 @@ class Desk:
 
 @asynccontextmanager
 async def a_listener(
-    desk: Desk, *, limits: Limits | None = None, tls_required: bool = False, role: Role = Role.MX
+    desk: Desk,
+    *,
+    limits: Limits | None = None,
+    tls_required: bool = False,
+    role: Role = Role.MX,
+    login: Login | None = None,
 ) -> AsyncIterator[Listener]:
     """A listener on a free port of 127.0.0.1, drained at the end."""
     bound = socket.socket()
@@ -62,6 +68,7 @@ async def a_listener(
         max_size=lambda: desk.max_size,
         tls_context=lambda: desk.tls,
         tls_required=tls_required,
+        login=login,
         limits=limits,
     )
     try:

@@ -25,6 +25,7 @@ _LABELLED = {
     "how": "unproven_staff",
 }
 _INSTANTS = frozenset({"until", "due_at", "at"})
+_LOGGED_IN = "AUTH "  # likewise, with the user's name
 _GATEWAY = "gateway "  # ``Proof.by`` goes on with what the gateway found
 
 
@@ -120,6 +121,8 @@ class Catalogue:
         label = f"{_LABELLED.get(name, '')}.{value}"
         if self.has(label):
             return self.text(label)
+        if name == "by" and str(value).startswith(_LOGGED_IN):
+            return self.text("proof.login", user=str(value).removeprefix(_LOGGED_IN))
         if name == "by" and str(value).startswith(_GATEWAY):
             return self.text("proof.gateway", how=str(value).removeprefix(_GATEWAY))
         return "" if value is None else local_time(value) if name in _INSTANTS else value

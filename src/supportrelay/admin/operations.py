@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from supportrelay.admin import crm, crm_setup, mail, outbox, probe, queue, tickets
+from supportrelay.admin import crm, crm_setup, mail, outbox, probe, queue, tickets, users
 from supportrelay.admin.context import OperationContext
 from supportrelay.admin.wording import languages_of
 from supportrelay.core.errors import ConfigError, RelayError
@@ -46,6 +46,12 @@ OPERATIONS: dict[str, Operation] = {
     "crm.check": crm_setup.check,
     "crm.refresh": crm.refresh,
     "desk.changed": crm_setup.changed,
+    "user.list": users.list_users,
+    "user.add": users.add,
+    "user.passwd": users.password,
+    "user.addresses": users.addresses,
+    "user.disable": users.disable,
+    "user.remove": users.remove,
     "absent.set": crm.set_absent,
     "absent.list": crm.absent,
     "outbox.list": outbox.list_kept,

@@ -25,6 +25,7 @@ _COMMANDS = {
     "tickets": ("tickets:tickets", "Tickets and their stages."),
     "crm": ("crm:crm", "Companies, deals and their owners."),
     "outbox": ("outbox:outbox", "What the demo would have sent."),
+    "user": ("user:user", "People who may log in."),
     "absent": ("absent:absent", "Say that an owner is away, or back."),
     "storage": ("storage:storage", "Back the store up, and bring a backup back."),
     "dkim": ("dkim:dkim", "Keys for our DKIM signature."),

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from supportrelay.core.errors import AddressError, InputError
 from supportrelay.core.headers import fields_named, raw_value, split_headers
-from supportrelay.core.mailbox import Mailbox, comparing_form, parse_mailboxes, split_detail
+from supportrelay.core.mailbox import Mailbox, comparing_form, parse_mailboxes, parse_path, split_detail
 from supportrelay.core.membership import Membership
 from supportrelay.core.reply import AUTHOR_NOT_YOURS, SENDER_NOT_YOURS, Reply
 from supportrelay.core.value import value_class
@@ -125,7 +125,7 @@ def may_write_as(account: Account, mailbox: Mailbox, members: Membership) -> boo
     return not own.isdisjoint({key, f"{base}@{mailbox.domain}", f"*@{mailbox.domain}"})
 
 
-def sender_refusal(account: Account | None, reverse_path: Mailbox | None, members: Membership) -> Reply | None:
+def sender_refusal(account: Account | None, reverse_path: str, members: Membership) -> Reply | None:
     """What MAIL answers to somebody who is logged in; None accepts.
 
     The null reverse-path is nobody's and everybody's: a mail program sends receipts and notices of absence with it
@@ -133,13 +133,17 @@ def sender_refusal(account: Account | None, reverse_path: Mailbox | None, member
 
     Args:
         account: None: it was removed since.
-        reverse_path: None is the null one.
+        reverse_path: A printed address, "" is the null one.
     """
     if account is None or account.is_disabled:
         return SENDER_NOT_YOURS
-    if reverse_path is None or may_write_as(account, reverse_path, members):
+    if not reverse_path:
         return None
-    return SENDER_NOT_YOURS
+    try:
+        mailbox = parse_path(reverse_path)
+    except AddressError:
+        return SENDER_NOT_YOURS
+    return None if may_write_as(account, mailbox, members) else SENDER_NOT_YOURS
 
 
 def author_refusal(account: Account | None, octets: bytes, members: Membership) -> Reply | None:

@@ -22,12 +22,13 @@ from supportrelay.core.settings import SupportAddress
 from supportrelay.core.token import Trail, read_delivery_token, read_message_id, read_ticket_token, read_trail
 from supportrelay.core.value import value_class
 
-__all__ = ["Author", "ForwardPaths", "Sight", "as_first_sent", "look", "own_trail", "sort_forward_paths"]
+__all__ = ["LOGGED_IN", "Author", "ForwardPaths", "Sight", "as_first_sent", "look", "own_trail", "sort_forward_paths"]
 
 _POSTMASTER = frozenset({"postmaster", "abuse"})
 _TRAIL_FIELDS = ("x-supportrelay-trail", "x-original-x-supportrelay-trail")
 _MAX_TRAILS = 20
 # `Proof.by` of AUTH, and of a gateway that saw an aligned signature (`edge.sender_proof`).
+LOGGED_IN = "AUTH "  # and the user's name: `Proof.by` of who logged in
 _OUTSIDE_PROOF = re.compile(r"\bdkim=pass\b|^auth\b", re.IGNORECASE)
 
 
@@ -253,7 +254,8 @@ def _proof_of_author(facts: Facts, proof: Proof, members: Membership) -> Proof:
     sender = facts.from_[0]
     if not members.is_staff(sender) or members.is_internal_domain(sender.domain) or _OUTSIDE_PROOF.search(proof.by):
         return proof
-    return Proof(Verdict.UNPROVEN, f"{proof.by} does not vouch for staff outside internal_domains")
+    by = f"{proof.by} does not vouch for staff outside internal_domains"
+    return replace(proof, verdict=Verdict.UNPROVEN, by=by)
 
 
 def _automatic(automatic: Automatic, author: Author) -> tuple[bool, bool]:
@@ -296,6 +298,10 @@ def find_author(facts: Facts, *, proof: Proof, address: SupportAddress, members:
         code = "author.form_sender" if answer_to else "author.form_sender_alone"
         return Author(author, False, False, True, Reason.of(code, sender=sender.key))
     is_staff = members.is_staff(sender)
+    if is_ours and is_proven and proof.by.startswith(LOGGED_IN):
+        # A colleague writes as the desk; the submission listener lets nobody else (`core.account`).
+        colleague = mailbox_of(proof.by.removeprefix(LOGGED_IN))
+        return Author(colleague, True, True, False, Reason.of("author.as_desk", sender=sender.key, by=proof.by))
     if (is_ours or is_staff) and is_proven and facts.original_from is not None:
         # A gateway or our own group rewrote From; the author inside is not proven by that.
         original = facts.original_from

@@ -8,7 +8,6 @@ import asyncio
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import Argon2Error, InvalidHash
@@ -46,12 +45,6 @@ def checked_hash(text: str) -> str:
     return text
 
 
-@cache
-def _nobodys_hash() -> str:
-    """What is checked when there is no such user, so that the answer takes as long (C25)."""
-    return _HASHER.hash(os.urandom(16).hex())
-
-
 class PasswordChecker:
     """Checks passwords on a thread of its own.
 
@@ -61,9 +54,12 @@ class PasswordChecker:
     Args:
         threads: Checks at a time in this process.
         waiting: Checks that may wait for those; more are refused.
+        hasher: Says what a check costs for a user whom there is not.
     """
 
-    def __init__(self, *, threads: int = 1, waiting: int = _WAITING) -> None:
+    def __init__(self, *, threads: int = 1, waiting: int = _WAITING, hasher: PasswordHasher = _HASHER) -> None:
+        self._hasher = hasher
+        self._nobodys = ""
         self._threads = threads
         self._room = threads + waiting
         self._pool: ThreadPoolExecutor | None = None
@@ -78,11 +74,11 @@ class PasswordChecker:
         if self._room <= 0:
             raise TransientFailure("4.7.0", "Cannot check a login now", detail="too many password checks wait")
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._threads, "passwords", _begin)
+            self._pool = ThreadPoolExecutor(self._threads, "passwords", self._begin)
         self._room -= 1
         self.checks += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, _check, password_hash, password)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._check, password_hash, password)
         finally:
             self._room += 1
 
@@ -91,15 +87,15 @@ class PasswordChecker:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
+    # -- these run on the thread --
 
-def _check(password_hash: str, password: str) -> bool:
-    try:
-        return _HASHER.verify(password_hash or _nobodys_hash(), password) and bool(password_hash)
-    except (Argon2Error, InvalidHash):
-        return False
+    def _begin(self) -> None:
+        """Be nice: on Linux niceness belongs to the thread (setpriority(2)). And have nobody's hash ready (C25)."""
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        self._nobodys = self._hasher.hash(os.urandom(16).hex())
 
-
-def _begin() -> None:
-    """Be nice: on Linux niceness belongs to the thread (setpriority(2)). And have nobody's hash ready."""
-    _nobodys_hash()
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+    def _check(self, password_hash: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(password_hash or self._nobodys, password) and bool(password_hash)
+        except (Argon2Error, InvalidHash):
+            return False
