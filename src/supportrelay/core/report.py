@@ -14,7 +14,7 @@ from supportrelay.core.mailbox import Mailbox, parse_mailboxes, parse_path
 from supportrelay.core.mime import MAX_HEADER_OCTETS, MimeError, Part, part_octets, read_parts, walk
 from supportrelay.core.reading import read_facts
 from supportrelay.core.report_cause import weigh
-from supportrelay.core.report_forms import RETURNED, TRANSCRIPT, WrittenReport, find_form
+from supportrelay.core.report_forms import RETURNED, TRANSCRIPT, WrittenReport, find_form, is_warning
 from supportrelay.core.report_notice import read_notice
 from supportrelay.core.report_signs import may_be_report
 from supportrelay.core.report_values import FailureCause, Report, ReportedRecipient, Severity
@@ -62,7 +62,7 @@ def read_report(octets: bytes, facts: Facts, *, is_named: bool = False) -> Repor
     if report is not None and report.kind == "feedback-report":
         return replace(report, recipients=_who_complained(report))
     if report is not None and (report.recipients or report.kind == "disposition-notification"):
-        return _weighed(report, facts.body_text)
+        return _weighed(_with_actions(report, facts), facts.body_text)
     if report is None and not (is_named or may_be_report(facts)):
         return None
     return _by_text(octets, facts, report) or report
@@ -102,6 +102,18 @@ def _by_fields(octets: bytes, facts: Facts) -> Report | None:
     return replace(report, recipients=recipients)
 
 
+def _with_actions(report: Report, facts: Facts) -> Report:
+    """A recipient with a status of class 4 and no Action is still being tried only where the words say so."""
+    if report.kind != "delivery-status" or all(one.action or not one.status for one in report.recipients):
+        return report
+    told = f"{facts.subject}\n{facts.body_text[:_LOOK_TEXT]}"
+    action = {"2": "delivered", "4": "delayed" if is_warning(told) else "failed"}
+    recipients = tuple(
+        one if one.action else replace(one, action=action.get(one.status[:1], "")) for one in report.recipients
+    )
+    return replace(report, recipients=recipients)
+
+
 def _about(returned: HeaderBlock, kind: str) -> Report:
     """A report with what the returned header says."""
     return Report(
@@ -138,13 +150,19 @@ def _by_text(octets: bytes, facts: Facts, declared: Report | None, depth: int = 
     if named:
         return _weighed(replace(base, recipients=named, form="x-failed-recipients"), text)
     if written is not None:
-        return _as_written(base, written, text)
+        return _as_written(base, _of_others(written, facts), text)
     return _wrapped(octets, depth) or _unsent(base, text)
 
 
+def _of_others(written: WrittenReport, facts: Facts) -> WrittenReport:
+    """Without who gets the report and who sends it, whom words of no known form may name as well."""
+    own = {mailbox.key for mailbox in (*facts.to, *facts.from_)}
+    others = tuple(one for one in written.recipients if one[0] not in own)
+    return replace(written, recipients=others) if others else written
+
+
 def _as_written(base: Report, written: WrittenReport, text: str) -> Report:
-    action = "delayed" if written.is_delayed else "failed"
-    recipients = tuple(ReportedRecipient(a, action, diagnostic=words) for a, words in written.recipients)
+    recipients = tuple(ReportedRecipient(a, written.action, diagnostic=words) for a, words in written.recipients)
     report = replace(base, recipients=recipients, form=written.form, is_certain=written.is_certain)
     return _weighed(report, text[: written.end])
 

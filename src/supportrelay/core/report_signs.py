@@ -67,7 +67,7 @@ def find_report_sign(facts: Facts, *, is_null: bool) -> tuple[str, str] | None:
     first = ("x-failed-recipients", failed) if failed else ("from", said)
     if count > 1:
         return first
-    if _SUBJECTS.match(facts.subject[:200]):
+    if _SUBJECTS.match(facts.subject[:200]) and (is_null or failed or _names_somebody(facts)):
         return first if first[1] else ("subject", facts.subject)
     words = _certain_words(facts.body_text)
     if words:
@@ -75,12 +75,35 @@ def find_report_sign(facts: Facts, *, is_null: bool) -> tuple[str, str] | None:
     return None
 
 
+def _names_somebody(facts: Facts) -> bool:
+    """A postmaster may be a person who writes of mail that did not arrive; a report names who did not get it."""
+    text = facts.body_text
+    return (
+        bool(facts.attachments)
+        or facts.has_report_part
+        or facts.forwarded_from is not None
+        or TRANSCRIPT.search(text[:_LOOK]) is not None
+        or find_form(text) is not None
+    )
+
+
 def _certain_words(text: str) -> str:
-    """Name of the form in which mail systems alone write, "" for anything else."""
+    """Name of the form in which mail systems alone write, "" for anything else; what is quoted does not count."""
+    text = _QUOTED.sub("", text[:_LOOK])
+    forwarded = _FORWARDED.search(text)
+    text = text[: forwarded.start()] if forwarded else text
     written = find_form(text)
     if written is not None and written.is_certain:
         return written.form
     return "transcript" if TRANSCRIPT.search(text[:_LOOK]) else ""
+
+
+# Somebody in charge of a mail system, whose From is postmaster@, answers a report or sends one on.
+_QUOTED = re.compile(r"^[ \t]*>(?!>>)[^\n]*$", re.MULTILINE)
+_FORWARDED = re.compile(
+    r"^[ \t]*-{2,} ?(?:forwarded message|weitergeleitete nachricht|message transf|ursprüngliche nachricht|転送)",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 def may_be_report(facts: Facts) -> bool:
