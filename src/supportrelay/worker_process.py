@@ -21,10 +21,12 @@ from supportrelay.edge.control.client import control_path
 from supportrelay.edge.control.server import ControlServer
 from supportrelay.edge.smtp_in import Listener, start_listener
 from supportrelay.flow.accept import Accept
+from supportrelay.flow.clerk import Clerk
 from supportrelay.flow.desk_watch import DeskWatch
 from supportrelay.flow.desk_work import DeskWorker
 from supportrelay.flow.meter import Meter
 from supportrelay.flow.worker import Worker
+from supportrelay.i18n import catalogue
 from supportrelay.log import get_logger, hide
 
 __all__ = ["run_worker"]
@@ -94,6 +96,8 @@ class _Work:
             control = await self._open_control(parts, worker, outside)
             listeners = [await self._listen(parts, worker, bound) for bound in self._bound]
             working = asyncio.create_task(worker.run())
+            clerk = Clerk(parts.office, parts.store, catalogue, worker.wake)
+            writing = asyncio.create_task(clerk.run())
             if outside is not None:
                 outside.start()
             self._when_ready()
@@ -102,6 +106,8 @@ class _Work:
             if outside is not None:
                 leaving.append(outside.leave())  # before the leases of this process are handed back
             await asyncio.gather(*leaving)
+            clerk.leave()
+            await writing
             await worker.leave(_FINISH_S)
             await working
             if control is not None:

@@ -65,6 +65,7 @@ class OwnHead:
 
     Attributes:
         sender_address, sender_name: From.
+        reply_to: Where answers go; empty: to From.
         references: Message-IDs of the mail that it tells of, with brackets; empty without.
     """
 
@@ -76,6 +77,7 @@ class OwnHead:
     subject: str
     message_id: str
     at: datetime
+    reply_to: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
 
 
@@ -103,6 +105,7 @@ def write_head(head: OwnHead) -> bytes:
     fields = [
         plain_field("From", _mailbox(head.sender_address, head.sender_name)),
         fold_field("To", ", ".join(_mailbox(address) for address in head.recipients)),
+        *([fold_field("Reply-To", ", ".join(_mailbox(one) for one in head.reply_to))] if head.reply_to else []),
         fold_field("Subject", head.subject),
         plain_field("Date", print_date(head.at)),
         plain_field("Message-ID", head.message_id),

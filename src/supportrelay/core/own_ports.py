@@ -1,11 +1,12 @@
 """What the station that writes our own mail (`flow.clerk`) asks of the store: what is owed, and that it was told."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
 from supportrelay.core.alarm import Alarm
 from supportrelay.core.own_mail import OwnKind, OwnMail
+from supportrelay.core.ports import Lease
 from supportrelay.core.value import value_class
 
 __all__ = ["OwedAlarm", "OwedReport", "OwnMailStore"]
@@ -55,6 +56,14 @@ class OwnMailStore(Protocol):
         Args:
             recipients: Whose failure it tells; they are not told again.
         """
+        ...
+
+    async def put_off_report(self, owed: OwedReport, due_at: datetime) -> None:
+        """It could not be written now."""
+        ...
+
+    async def hold_duty(self, name: str, lease: Lease, now: datetime) -> Mapping[str, Any] | None:
+        """Become or stay the one process that has this duty; its notes, None when somebody else has it."""
         ...
 
     async def queue_show(self, name: str) -> dict[str, Any]:

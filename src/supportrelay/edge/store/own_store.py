@@ -49,6 +49,10 @@ class StoreOwn:
         at = to_microseconds(now)
         return await self.write(lambda c: reports.tell_report(c, owed, mail, recipients, why, at))
 
+    async def put_off_report(self, owed: OwedReport, due_at: datetime) -> None:
+        """It could not be written now."""
+        await self.write(lambda c: reports.put_off_report(c, owed, to_microseconds(due_at)))
+
     # -- alarms --
 
     async def raise_alarm(self, alarm: Alarm, now: datetime, *, after: timedelta = timedelta(0)) -> bool:

@@ -9,7 +9,7 @@ from supportrelay.edge.store.changes import change_row, write_change
 from supportrelay.edge.store.own_mail import insert_own_mail
 from supportrelay.edge.store.rows import address_key, from_microseconds, to_microseconds
 
-__all__ = ["owed_reports", "own_mail_since", "tell_report"]
+__all__ = ["owed_reports", "own_mail_since", "put_off_report", "tell_report"]
 
 _OWED = """
 SELECT m.queue_id, o.kind, o.due_at FROM reports_owed o JOIN messages m ON m.seq = o.message
@@ -17,6 +17,9 @@ WHERE o.due_at <= ? ORDER BY o.due_at LIMIT ?"""
 _DONE = """
 UPDATE reports_owed SET due_at = NULL WHERE kind = ? AND due_at = ?
 AND message = (SELECT seq FROM messages WHERE queue_id = ?) RETURNING message"""
+_PUT_OFF = """
+UPDATE reports_owed SET due_at = ? WHERE kind = ? AND due_at = ?
+AND message = (SELECT seq FROM messages WHERE queue_id = ?)"""
 _SINCE = "SELECT count(*) FROM own_mail WHERE kind = ? AND recipient = ? AND at > ?"
 
 
@@ -44,6 +47,11 @@ def tell_report(
     said = {"kind": owed.kind, "recipients": list(recipients), "why": why}
     write_change(connection, change_row(now, what, "relay", said, message=row[0]))
     return True
+
+
+def put_off_report(connection: sqlite3.Connection, owed: OwedReport, due_at: int) -> None:
+    """Due again then."""
+    connection.execute(_PUT_OFF, (due_at, owed.kind, to_microseconds(owed.due_at), owed.queue_id))
 
 
 def own_mail_since(connection: sqlite3.Connection, kind: OwnKind, recipient: str, since: int) -> int:

@@ -1,0 +1,109 @@
+"""clerk: writes the relay's own mail: reports to authors, alerts and digests to the administrators.
+
+What is owed stands in the store from the commit on that made it so; one worker, which holds the duty, writes it. A
+crash in between writes it later, never twice: the mail and the end of the debt are one commit.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+from supportrelay.core.errors import TransientFailure
+from supportrelay.core.own_mail import Wording
+from supportrelay.core.own_ports import OwedReport, OwnMailStore
+from supportrelay.core.ports import Lease
+from supportrelay.flow.office import Office
+from supportrelay.flow.tell_admins import alert_to_admins
+from supportrelay.flow.tell_author import report_to_author
+from supportrelay.log import get_logger
+
+__all__ = ["DUTY", "Clerk"]
+
+log = get_logger()
+
+DUTY = "own.mail"
+_LEASE = timedelta(seconds=60)
+_EVERY_S = 1.0
+_AT_ONCE = 20
+
+
+class Clerk:
+    """One worker process's part.
+
+    Args:
+        store: The same as the office's.
+        wording: The sentences of a language.
+        wake: Called when mail was put into the queue.
+    """
+
+    def __init__(
+        self, office: Office, store: OwnMailStore, wording: Callable[[str], Wording], wake: Callable[[], None]
+    ) -> None:
+        self._office = office
+        self._store = store
+        self._wording = wording
+        self._wake = wake
+        self._leaving = asyncio.Event()
+
+    async def run(self) -> None:
+        """Look every second until `leave`; never raises."""
+        while not self._leaving.is_set():
+            await self.tick()
+            try:
+                await asyncio.wait_for(self._leaving.wait(), _EVERY_S)
+            except TimeoutError:
+                continue
+
+    def leave(self) -> None:
+        """Write no more; whoever takes over finds the rest."""
+        self._leaving.set()
+
+    async def tick(self) -> None:
+        """Write what is owed, when there is something and the duty is ours. Never raises."""
+        try:
+            now = self._office.now()
+            reports = await self._store.owed_reports(now, _AT_ONCE)
+            alarms = await self._store.owed_alarms(now, _AT_ONCE)
+            if not (reports or alarms):
+                return
+            if await self._store.hold_duty(DUTY, Lease(self._office.holder, now + _LEASE), now) is None:
+                return
+            for owed in reports:
+                await self._report(owed)
+            if alarms:
+                await self._alert()
+        except TransientFailure as exc:
+            log.warning("own_mail.put_off", detail=str(exc))
+        except Exception:
+            log.exception("own_mail.put_off")
+
+    async def _report(self, owed: OwedReport) -> None:
+        """One that cannot be written stays owed, and does not keep the others from being written."""
+        office = self._office
+        try:
+            found = await report_to_author(office, office.rulebook(), self._store, self._wording, owed)
+            if found is None:
+                return
+        except TransientFailure:
+            raise
+        except Exception:
+            log.exception("own_mail.put_off", queue_id=owed.queue_id)
+            await self._store.put_off_report(owed, office.now() + _LEASE)
+            return
+        if not await self._store.tell_report(owed, found.mail, found.recipients, found.why, office.now()):
+            return
+        if found.mail is not None:
+            log.info("own_mail.written", queue_id=found.mail.queue_id, kind=str(owed.kind), about=owed.queue_id)
+            self._wake()
+
+    async def _alert(self) -> None:
+        office = self._office
+        await self._store.forget_past_alarms(office.now())
+        alarms = await self._store.owed_alarms(office.now(), _AT_ONCE)
+        told = await alert_to_admins(office, office.rulebook(), self._store, self._wording, alarms)
+        if told is None:
+            return
+        await self._store.tell_alarms(told.alarms, told.mails, office.now())
+        for mail in told.mails:
+            log.info("own_mail.written", queue_id=mail.queue_id, kind=str(mail.kind), about="")
+            self._wake()
