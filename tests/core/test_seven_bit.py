@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from properties.linear import growth
 from rfc_mime import decode, read_entity, walk
-from supportrelay.core.left_out import leave_out, shown_size
+from supportrelay.core.left_out import attachments_of, leave_out, shown_size
 from supportrelay.core.mime import MimeError, parse_parameters
 from supportrelay.core.next_hop import NextHop
 from supportrelay.core.part_edit import CannotEdit
@@ -245,6 +245,14 @@ def test_a_signed_mail_without_its_attachments_is_signed_no_more() -> None:
 def test_where_nothing_can_be_left_out_it_says_so(octets: bytes) -> None:
     with pytest.raises(CannotEdit):
         leave_out(octets)
+
+
+def test_a_mail_that_is_nothing_but_an_attachment_has_one() -> None:
+    scan = HEAD + b"Content-Type: application/pdf; name=scan.pdf\r\n\r\n" + b"x" * 3000
+
+    assert [str(one) for one in attachments_of(scan)] == ["scan.pdf (3 KB)"]
+    assert [str(one) for one in attachments_of(mixed(TEXT, BINARY))] == ["application/x-y (241 B)"]
+    assert attachments_of(HEAD + b"Content-Type: multipart/mixed\r\n\r\nx") == ()
 
 
 def test_a_mail_that_is_large_without_attachments_stays_so() -> None:

@@ -168,6 +168,7 @@ def test_a_text_too_large_becomes_a_notice_with_a_link_and_the_way_to_the_origin
     assert (len(copy.octets) < 6000, read_entity(copy.octets).kind) == (True, "text/plain")
     assert "Author: Kunde <kunde@acme.example>" in seen
     assert "Subject: the long story" in seen
+    assert "- plan.png (150 KB)" in seen, "what was attached is named"
     assert f"https://desk.test/t/{life['ticket']}" in seen
     assert f"supportrelay queue show {life['queue_id']} --raw" in seen
     assert header(copy.octets, "Subject") == "the long story"

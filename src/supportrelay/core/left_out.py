@@ -3,13 +3,13 @@
 import math
 
 from supportrelay.core.encoded_word import one_line
-from supportrelay.core.mime import Part, part_octets, read_parts
+from supportrelay.core.mime import MimeError, Part, part_octets, read_parts, walk
 from supportrelay.core.part_edit import CannotEdit, ended
 from supportrelay.core.splice import Edit, splice
 from supportrelay.core.value import value_class
 from supportrelay.core.wrap import text_body
 
-__all__ = ["LeftOut", "leave_out", "shown_size"]
+__all__ = ["LeftOut", "attachments_of", "leave_out", "shown_size"]
 
 _ENCRYPTED = frozenset({"multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime"})
 # Small, and a report is none without it.
@@ -77,6 +77,15 @@ def leave_out(octets: bytes, *, share: float = math.inf) -> tuple[bytes, tuple[L
     if len(lighter) > len(octets) * share:
         raise CannotEdit("large without attachments")
     return lighter, tuple(found)
+
+
+def attachments_of(octets: bytes) -> tuple[LeftOut, ...]:
+    """What is attached to a mail, in order; a scan that is nothing but a PDF is. Empty when that cannot be said."""
+    try:
+        root = read_parts(octets)
+    except MimeError:
+        return ()
+    return tuple(_described(octets, part) for part in walk(root) if not part.children and not _is_text(part))
 
 
 def _is_text(part: Part) -> bool:

@@ -36,9 +36,9 @@ from supportrelay.core.copy_headers import CopyContext, copy_header, plain_field
 from supportrelay.core.date_field import print_date
 from supportrelay.core.decision import CopyPlan
 from supportrelay.core.delivery import DeliveryForm, DeliveryKind
-from supportrelay.core.envelope import Envelope
+from supportrelay.core.envelope import Envelope, Role
 from supportrelay.core.headers import HeaderBlock, HeaderField, fields_named, split_headers
-from supportrelay.core.left_out import leave_out
+from supportrelay.core.left_out import attachments_of, leave_out
 from supportrelay.core.mime import MAX_HEADER_OCTETS, MimeError, read_parts
 from supportrelay.core.next_hop import NextHop
 from supportrelay.core.part_edit import CannotEdit
@@ -249,8 +249,10 @@ class _Composer:
         return Copy(copy.octets, (*copy.notes, "form.attached"))
 
     def notice(self) -> Copy:
-        """Who, subject, why and a link."""
-        banner = with_lines(self.banner, self._said(DeliveryForm.NOTICE))
+        """Who, subject, why and a link; with what was attached where that was too large, and not refused for itself."""
+        is_too_large = self.second is not None and self.second.is_too_large
+        attachments = named(attachments_of(self.normal)) if is_too_large else ()
+        banner = with_lines(self.banner, [*self._said(DeliveryForm.NOTICE), *attachments])
         octets = b"".join(_readable_fields(self.normal)) + notice_body(banner)
         edits, notes = self._header_edits(split_headers(octets))
         return Copy(splice(octets, edits), (*notes, "form.notice"))
@@ -326,9 +328,8 @@ def received_line(envelope: Envelope, *, hostname: str, queue_id: str, at: datet
     helo = _host_name(peer.helo[:_MAX_HELO]) or "unknown"
     ip = _NOT_IP.sub("", peer.ip)
     literal = f"[IPv6:{ip}]" if ":" in ip else f"[{ip}]"
-    protocol = (
-        ("UTF8SMTP" if envelope.is_smtputf8 else "ESMTP") + ("S" if peer.tls else "") + ("A" if peer.user else "")
-    )
+    names = ("LMTP", "UTF8LMTP") if peer.role is Role.LMTP else ("ESMTP", "UTF8SMTP")  # RFC 3848, RFC 6531 §4.3
+    protocol = names[envelope.is_smtputf8] + ("S" if peer.tls else "") + ("A" if peer.user else "")
     path = envelope.forward_paths[0] if len(envelope.forward_paths) == 1 else ""
     recipient = f"\r\n\tfor <{path}>" if _PLAIN_PATH.fullmatch(path) else ""
     return (

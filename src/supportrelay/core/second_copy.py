@@ -23,10 +23,12 @@ class SecondCopy:
 
     Attributes:
         texts: Lines for each form; LIGHT falls back to NOTICE.
+        is_too_large: It was refused for its size, so that a notice names the attachments.
     """
 
     form: DeliveryForm
     texts: Mapping[DeliveryForm, tuple[str, ...]] = field(default_factory=dict)
+    is_too_large: bool = False
 
 
 def named(left_out: Sequence[LeftOut]) -> list[str]:

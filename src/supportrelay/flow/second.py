@@ -1,7 +1,7 @@
 """second: the words of a copy in another form: why it is not the whole mail, what it is about, how to get the rest."""
 
 from supportrelay.core.banner_text import BannerValues
-from supportrelay.core.delivery import DeliveryForm
+from supportrelay.core.delivery import Cause, DeliveryForm
 from supportrelay.core.second_copy import SecondCopy
 from supportrelay.flow.office import Rulebook
 
@@ -44,4 +44,5 @@ def second_copy_of(
             DeliveryForm.ATTACHED: (word("attached", why=reason),),
             DeliveryForm.NOTICE: (word("notice", why=reason), *about, kept),
         },
+        is_too_large=cause == Cause.SIZE,
     )
