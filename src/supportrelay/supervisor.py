@@ -21,8 +21,10 @@ from pathlib import Path
 
 from supportrelay import bootstrap
 from supportrelay.bootstrap_crm import webhook_routes
+from supportrelay.bootstrap_listen import BoundListener, bind_listeners, remove_paths
 from supportrelay.config import Config, ConfigError, diff_needing_restart, load, warnings
 from supportrelay.core.errors import InputError, RelayError
+from supportrelay.edge.smtp_in import SharedCounts
 from supportrelay.edge.web.health import open_web_port, serve_health
 from supportrelay.log import get_logger, hide
 from supportrelay.worker_process import run_worker
@@ -63,8 +65,9 @@ class _House:
 
     config: Config
     instance: str
-    sockets: list[list[bootstrap.BoundListener]]
+    sockets: list[list[BoundListener]]
     web: socket.socket
+    counts: SharedCounts
     children: list[_Child] = field(default_factory=list)
 
     def close_sockets(self, *, except_for: Sequence[socket.socket] = ()) -> None:
@@ -125,9 +128,9 @@ def _locked(lock: int) -> bool:
 
 def _serve(config: Config, *, holds: bool) -> int:
     instance = bootstrap.prepare_store(config, holds=holds)
-    sockets = bootstrap.bind_listeners(config)
+    sockets = bind_listeners(config)
     web = open_web_port(config.web.host, config.web.port)
-    house = _House(config, instance, sockets, web)
+    house = _House(config, instance, sockets, web, SharedCounts(config.workers))
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     gc.collect()
     gc.freeze()  # children share what is imported by now
@@ -154,6 +157,7 @@ def _worker_main(house: _House, index: int) -> Callable[[_Child, int], int]:
             house.config,
             index=index,
             listeners=house.sockets[index],
+            counts=house.counts,
             instance=house.instance,
             holder=child.holder,
             former_holder=child.former,
@@ -262,6 +266,7 @@ def _reload(house: _House) -> None:
 
 def _stop(house: _House) -> int:
     """Ask the children to finish; a second signal, or time, ends them."""
+    remove_paths(house.sockets[0])
     house.close_sockets()
     for child in house.children:
         with contextlib.suppress(ProcessLookupError):

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import signal
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,19 @@ from typing import Any
 import uvloop
 
 from supportrelay.admin.operations import dispatch
-from supportrelay.bootstrap import BoundListener, Parts, check_rules, context_of, open_parts
+from supportrelay.bootstrap import Parts, check_rules, context_of, open_parts
 from supportrelay.bootstrap_crm import CurrentDesk
+from supportrelay.bootstrap_listen import BoundListener, limits_of, places
 from supportrelay.config import Config, load
-from supportrelay.core.envelope import Envelope
+from supportrelay.core.envelope import Envelope, Role
 from supportrelay.core.errors import RelayError
 from supportrelay.core.reply import Reply
+from supportrelay.edge.accounts.login import LoginDesk
 from supportrelay.edge.control.client import control_path
 from supportrelay.edge.control.server import ControlServer
-from supportrelay.edge.smtp_in import Listener, start_listener
+from supportrelay.edge.smtp_in import Census, Listener, SharedCounts, start_listener
 from supportrelay.flow.accept import Accept
+from supportrelay.flow.authors import AuthorCheck
 from supportrelay.flow.clerk import Clerk
 from supportrelay.flow.desk_watch import DeskWatch
 from supportrelay.flow.desk_work import DeskWorker
@@ -43,6 +47,7 @@ def run_worker(
     *,
     index: int,
     listeners: Sequence[BoundListener],
+    counts: SharedCounts,
     instance: str,
     holder: str,
     former_holder: str,
@@ -52,13 +57,15 @@ def run_worker(
 
     Args:
         index: The first one (0) also listens for commands.
+        counts: Of the connections of all workers.
         former_holder: Name of this worker's earlier life, whose leases are handed back; "" for the first life.
         when_ready: Called when every listener is open.
     """
     # Almost nothing of a message's life is cyclic; collecting at every 700 objects costs a tenth of the time.
     gc.set_threshold(20_000, 20, 50)
     gc.freeze()  # and what was imported stays: a collection need not go through it
-    work = _Work(config, index, listeners, when_ready)
+    census = counts.census(index, places=places(config.limits.connections), now=time.monotonic)
+    work = _Work(config, index, listeners, census, when_ready)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work.run(instance, holder, former_holder))
 
@@ -67,16 +74,23 @@ class _Work:
     """One worker process's state."""
 
     def __init__(
-        self, config: Config, index: int, bound: Sequence[BoundListener], when_ready: Callable[[], object]
+        self,
+        config: Config,
+        index: int,
+        bound: Sequence[BoundListener],
+        census: Census,
+        when_ready: Callable[[], object],
     ) -> None:
         self._config = config
         self._index = index
         self._bound = bound
+        self._census = census
         self._when_ready = when_ready
         self._stop = asyncio.Event()
         self._reloads: set[asyncio.Task[None]] = set()
         self._one_reload = asyncio.Lock()
         self._outside: _Outside | None = None
+        self._logins: LoginDesk | None = None
 
     async def run(self, instance: str, holder: str, former_holder: str) -> int:
         profile = os.environ.get("SUPPORTRELAY_PROFILE") if self._index == 0 else None
@@ -93,6 +107,7 @@ class _Work:
                 loop.add_signal_handler(number, self._stop.set)
             loop.add_signal_handler(signal.SIGHUP, self._begin_reload, parts)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+            self._logins = LoginDesk(parts.store, now=parts.office.now)
             control = await self._open_control(parts, worker, outside)
             listeners = [await self._listen(parts, worker, bound) for bound in self._bound]
             working = asyncio.create_task(worker.run())
@@ -101,11 +116,14 @@ class _Work:
             if outside is not None:
                 outside.start()
             self._when_ready()
+            renewing = asyncio.create_task(parts.certificates.watch(parts.office.now, warns=not self._index))
             await self._stop.wait()
+            renewing.cancel()
             leaving = [listener.drain(_DRAIN_S) for listener in listeners]
             if outside is not None:
                 leaving.append(outside.leave())  # before the leases of this process are handed back
             await asyncio.gather(*leaving)
+            self._logins.close()
             clerk.leave()
             await writing
             await worker.leave(_FINISH_S)
@@ -126,15 +144,23 @@ class _Work:
             meter.count()
             return await meter.run("accept", accept.take(envelope, octets))
 
+        take = measured if meter else accept.take
+        if bound.role is Role.SUBMISSION:
+            take = AuthorCheck(lambda: parts.intake, take).take
         return await start_listener(
             bound.socket,
             role=bound.role,
             policy=lambda: parts.intake,
-            take=measured if meter else accept.take,
+            take=take,
             hostname=parts.config.hostname,
             max_size=lambda: parts.rulebook.desk.max_size_octets,
-            tls_context=lambda: parts.tls.get((listen.host, listen.port)),
+            tls_context=lambda: parts.certificates.context(listen.place),
             tls_required=listen.tls.required if listen.tls else False,
+            tls_implicit=listen.tls.implicit if listen.tls else False,
+            proxies=listen.proxy_from,
+            limits=limits_of(parts.config),
+            census=self._census,
+            login=self._logins.login if self._logins and bound.role is Role.SUBMISSION else None,
         )
 
     async def _open_control(self, parts: Parts, worker: Worker, outside: "_Outside | None") -> ControlServer | None:

@@ -1,6 +1,7 @@
 """What fits together and what does not: checks that need more than one value of the configuration."""
 
 import ipaddress
+import socket
 import ssl
 from collections.abc import Iterable, Iterator
 from itertools import combinations
@@ -11,10 +12,13 @@ from supportrelay.config.models import Config
 from supportrelay.config.network import AuthConfig, ListenConfig
 from supportrelay.config.problem import KeyPath, Problem, print_key_path
 from supportrelay.config.rule_checks import find_rule_conflicts
+from supportrelay.core.envelope import Role
 from supportrelay.core.membership import Membership
 
 __all__ = ["find_conflicts", "owner_conflicts"]
 
+_IPV6 = 6
+_SMTP_PORT = 25
 _WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104  compared, not listened on
 
 
@@ -140,15 +144,33 @@ def _networks(config: Config) -> Iterator[Problem]:
 
 
 def _listeners(config: Config) -> Iterator[Problem]:
-    for (i, first), (j, second) in combinations(enumerate(config.listen), 2):
+    for i, one in enumerate(config.listen):
+        yield from _listener(one, ("listen", i))
+    with_path = [(i, one.path) for i, one in enumerate(config.listen) if one.path]
+    for (i, path), (j, other) in combinations(with_path, 2):
+        if path == other:
+            yield Problem(("listen", j, "path"), f"'{other}': listen[{i}] has this path already")
+    at_ports = [(i, one) for i, one in enumerate(config.listen) if not one.path]
+    for (i, first), (j, second) in combinations(at_ports, 2):
         if first.port == second.port and _same_host(first.host, second.host):
             yield Problem(("listen", j, "port"), f"'{second.port}': listen[{i}] has this host and port already")
-    for i, one in enumerate(config.listen):
+    for i, one in at_ports:
         if one.port == config.web.port and _same_host(one.host, config.web.host):
             if "port" in config.web.model_fields_set:
                 yield Problem(("web", "port"), f"'{one.port}': listen[{i}] has this host and port already")
             else:
                 yield Problem(("listen", i, "port"), f"'{one.port}': is the web port; set web.port to another")
+
+
+def _listener(one: ListenConfig, at: KeyPath) -> Iterator[Problem]:
+    if one.path and one.role is not Role.LMTP:
+        yield Problem((*at, "path"), f"is for role lmtp; {one.role} listens on a host and a port")
+    elif one.path and {"host", "port"} & one.model_fields_set:
+        yield Problem((*at, "path"), "takes the place of host and port; take out the one or the others")
+    elif one.path and (one.proxy_from or one.tls):
+        yield Problem((*at, "path"), "a Unix socket has neither proxy_from nor tls")
+    elif one.role is Role.LMTP and not one.path and one.port == _SMTP_PORT:
+        yield Problem((*at, "port"), "lmtp needs a path or a port other than 25 (RFC 2033 §5)")
 
 
 def _same_host(one: str, other: str) -> bool:
@@ -243,7 +265,7 @@ def _outbound(config: Config) -> Iterator[Problem]:
 def _loops(config: Config, host: str, port: int, path: KeyPath) -> Iterator[Problem]:
     """A smarthost that is ourselves: every mail would come back (RELIABILITY C09)."""
     for i, listener in enumerate(config.listen):
-        if listener.port == port and _reaches(config, host, listener):
+        if not listener.path and listener.port == port and _reaches(config, host, listener):
             yield Problem(
                 (*path, "host"), f"'{host}': port {port} there is listen[{i}]; mail would go round in a circle"
             )
@@ -254,12 +276,23 @@ def _reaches(config: Config, host: str, listener: ListenConfig) -> bool:
     if host in {listener.host, config.hostname} or host in _WILDCARDS:
         return True
     if not _is_loopback(host):
-        return False
+        return listener.host in _WILDCARDS and _is_own_address(host)
     return (
         listener.host in _WILDCARDS
         or (host == "localhost" and _is_loopback(listener.host))
         or (listener.host == "localhost")
     )
+
+
+def _is_own_address(host: str) -> bool:
+    """An address of this machine. A name is not looked up: a configuration is read without asking the network."""
+    try:
+        family = socket.AF_INET6 if ipaddress.ip_address(host).version == _IPV6 else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:

@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PrivateA
 from supportrelay.config.address import AddressConfig, Language
 from supportrelay.config.crm import CrmConfig
 from supportrelay.config.desk import DkimConfig, KeepConfig, SpamConfig, StagesConfig, StorageConfig
+from supportrelay.config.dns import DnsConfig
+from supportrelay.config.limits import LimitsConfig
 from supportrelay.config.network import GatewayConfig, ListenConfig, OutboundConfig, WebConfig
 from supportrelay.config.place import is_for_everybody
 from supportrelay.config.rule_conditions import DEFAULT_ZONE
@@ -128,6 +130,9 @@ class Config(Section):
     listen: Annotated[tuple[ListenConfig, ...], Field(min_length=1)] = Field(
         default=(ListenConfig(),), description="Where mail comes in. Changing host or port needs a restart."
     )
+    limits: LimitsConfig = Field(
+        default=LimitsConfig(), description="How much of anything a client gets. Changes need a restart."
+    )
     hostname: Host = Field(
         default_factory=_own_name,
         description="Name of this machine in EHLO and Received: the one its address resolves back to, else others "
@@ -154,7 +159,9 @@ class Config(Section):
         default=(),
         description="Domains whose ARC seal is believed about a mail that was changed on its way.",
         examples=["[google.com]"],
-        json_schema_extra=later("ARC seals are not read"),
+    )
+    dns: DnsConfig = Field(
+        default=DnsConfig(), description="Where SPF, DKIM and DMARC of senders are looked up, for mail from outside."
     )
     outbound: Annotated[tuple[OutboundConfig, ...], BeforeValidator(_as_list), Field(min_length=1)] = Field(
         description="The smarthost that takes our mail. A list of them is tried in order: the next when one cannot be "

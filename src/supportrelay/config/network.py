@@ -14,12 +14,6 @@ _EVERYWHERE = "0.0.0.0"  # noqa: S104  an MX is there for the world
 _PORTS = {"none": 25, "starttls": 587, "implicit": 465}
 
 
-def _role(value: Any) -> Any:
-    if value == "lmtp":
-        raise ValueError("comes in a later version; mx and submission are there")
-    return value
-
-
 def _outbox(value: Any) -> Any:
     if isinstance(value, str) and value.lower() in {"true", "false"}:
         return value.lower() == "true"
@@ -30,12 +24,17 @@ class TlsConfig(Section):
     """Certificate of a listener."""
 
     cert: FilePath = Field(
-        description="Certificate with its chain, PEM. Read again on reload (SIGHUP) without losing a session.",
+        description="Certificate with its chain, PEM. A renewed file is noticed within a minute and used for new "
+        "sessions; TLS 1.2 and 1.3.",
         examples=["/etc/ssl/relay/fullchain.pem"],
     )
     key: FilePath = Field(description="Its private key, PEM, without password.", examples=["/etc/ssl/relay/key.pem"])
     required: bool = Field(
         default=False, description="Refuse mail before STARTTLS. Leave it off for mx: the world may not offer TLS."
+    )
+    implicit: bool = Field(
+        default=False,
+        description="TLS from the first octet, without STARTTLS: submissions on port 465 (RFC 8314 §3.3).",
     )
 
 
@@ -46,12 +45,29 @@ class ListenConfig(Section):
         default=_EVERYWHERE, description="IP address to listen on; '::' is every address, IPv6 included."
     )
     port: Port = Field(default=25, description="TCP port. Below 1024 it needs root or CAP_NET_BIND_SERVICE.")
-    role: Annotated[Role, BeforeValidator(_role)] = Field(
+    path: FilePath | None = Field(
+        default=None,
+        description="A Unix socket in place of host and port, for lmtp. Whoever may open its folder may send.",
+        examples=["/run/supportrelay/lmtp.sock"],
+    )
+    role: Role = Field(
         default=Role.MX,
-        description="mx: takes mail for your own addresses only, from anybody. submission: any recipient, from proven "
-        "senders only.",
+        description="mx: takes mail for your own addresses only, from anybody. submission: any recipient, from "
+        "trusted_networks and from who logs in, over TLS only ('supportrelay user add'). lmtp: as mx, by LMTP (RFC 2033) from a mail server near by, at a path or a port; its address "
+        "proves no sender.",
+    )
+    proxy_from: tuple[Network, ...] = Field(
+        default=(),
+        description="Proxies in front of this listener (HAProxy's send-proxy, PROXY protocol 1 or 2): connections from "
+        "there must begin with its header, and the client it names is the one that counts. Nobody else's is believed.",
+        examples=["[192.0.2.5]"],
     )
     tls: TlsConfig | None = Field(default=None, description="Offer STARTTLS with this certificate.")
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host and port, or path and 0."""
+        return (str(self.path), 0) if self.path else (self.host, self.port)
 
 
 class GatewayConfig(Section):

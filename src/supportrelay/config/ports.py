@@ -16,7 +16,12 @@ def check_ports(config: Config) -> list[str]:
     The ports are bound for an instant without being shared, so a running daemon of this same configuration makes its
     own ports taken; whether that is a mistake only the caller knows.
     """
-    found = ((place, _why_not(host, port)) for place, host, port in _places(config))
+    found = [(place, _why_not(host, port)) for place, host, port in _places(config)]
+    found += [
+        (("listen", i), ("path", f"there is no folder {one.path.parent}"))
+        for i, one in enumerate(config.listen)
+        if one.path and not one.path.parent.is_dir()
+    ]
     return [
         f"{config.where(*place, why[0])}: {print_key_path((*place, why[0]))}: {why[1]}" for place, why in found if why
     ]
@@ -24,6 +29,8 @@ def check_ports(config: Config) -> list[str]:
 
 def _places(config: Config) -> Iterator[tuple[KeyPath, str, int]]:
     for i, listener in enumerate(config.listen):
+        if listener.path:
+            continue
         yield ("listen", i), listener.host, listener.port
     yield ("web",), config.web.host, config.web.port
 

@@ -1,6 +1,7 @@
 """What of a new configuration takes effect only after a restart."""
 
 from supportrelay.config.models import Config
+from supportrelay.config.network import ListenConfig
 
 __all__ = ["crm_needs_restart", "diff_needing_restart"]
 
@@ -12,7 +13,8 @@ def diff_needing_restart(old: Config, new: Config) -> list[str]:
     its stages mean what: they are used from the next call on.
     """
     pairs = {
-        "listen": ([(one.host, one.port, one.role) for one in c.listen] for c in (old, new)),
+        "listen": ([(one.place, one.role, one.proxy_from, _has_tls(one)) for one in c.listen] for c in (old, new)),
+        "limits": (c.limits for c in (old, new)),
         "hostname": (c.hostname for c in (old, new)),
         "crm.directory.kind": (c.crm.directory.kind for c in (old, new)),
         "crm.tickets.kind": (c.crm.tickets.kind for c in (old, new)),
@@ -25,6 +27,11 @@ def diff_needing_restart(old: Config, new: Config) -> list[str]:
         "workers": (c.workers for c in (old, new)),
     }
     return [key for key, (before, after) in pairs.items() if before != after]
+
+
+def _has_tls(one: ListenConfig) -> tuple[bool, bool]:
+    """What of TLS the listener itself knows; the certificate is not part of it."""
+    return (one.tls.required, one.tls.implicit) if one.tls else (False, False)
 
 
 def crm_needs_restart(old: Config, new: Config) -> bool:

@@ -42,6 +42,8 @@ class Intake:
     def peer(self, ip: str, helo: str, role: Role, tls: str) -> Peer:
         """Who speaks to us, by address."""
         is_trusted, gateway = self._standing(ip)
+        # Whoever speaks LMTP is a mail server with everybody's mail: no address of it makes a sender one of us.
+        is_trusted = is_trusted and role is not Role.LMTP
         return Peer(ip=ip, helo=helo, role=role, is_trusted=is_trusted, gateway=gateway, tls=tls)
 
     def is_familiar(self, ip: str) -> bool:

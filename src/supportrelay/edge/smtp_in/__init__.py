@@ -11,7 +11,9 @@ to ``take``; both are plain callables, so that the flow and the configuration st
 * `listener`: the port, its limits, the way out.
 """
 
+from supportrelay.edge.smtp_in.census import Census, SharedCounts
+from supportrelay.edge.smtp_in.certificates import Certificates
 from supportrelay.edge.smtp_in.intake import IntakePolicy, Limits, Take
 from supportrelay.edge.smtp_in.listener import Listener, start_listener
 
-__all__ = ["IntakePolicy", "Limits", "Listener", "Take", "start_listener"]
+__all__ = ["Census", "Certificates", "IntakePolicy", "Limits", "Listener", "SharedCounts", "Take", "start_listener"]
