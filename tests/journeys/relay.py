@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import yaml
 
 from supportrelay.edge.control.client import ControlClient
+from supportrelay.edge.store.audit import audit
 
 STRANGER = "127.0.0.2"
 OURS = "127.0.0.1"  # stands in trusted_networks
@@ -65,6 +67,7 @@ class Relay:
         self.config_path = folder / "supportrelay.yaml"
         self.write_config()
         self.process: subprocess.Popen[bytes] | None = None
+        self.is_audited = True  # False where a test spoils the store on purpose
         self.log_path = folder / "relay.log"
         if companies:
             companies_path = folder / "companies.yaml"
@@ -100,7 +103,16 @@ class Relay:
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(40)
         self.process = None
+        if code == 0 and self.is_audited:
+            self.audit()
         return code
+
+    def audit(self) -> None:
+        """Whatever the journey was: every accepted message is in one state, with its copies and its content."""
+        store, now = self.folder / "state" / "relay.db", datetime.now(UTC)
+        report = audit(store, now - timedelta(days=3650), now + timedelta(days=1), now)
+        found = [one for one in report.findings if one.code != "overdue"]
+        assert not found, found
 
     def kill(self) -> None:
         assert self.process is not None

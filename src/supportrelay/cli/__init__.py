@@ -27,6 +27,7 @@ _COMMANDS = {
     "outbox": ("outbox:outbox", "What the demo would have sent."),
     "user": ("user:user", "People who may log in."),
     "absent": ("absent:absent", "Say that an owner is away, or back."),
+    "audit": ("audit:audit", "Prove that every accepted message is in exactly one state."),
     "storage": ("storage:storage", "Back the store up, and bring a backup back."),
     "dkim": ("dkim:dkim", "Keys for our DKIM signature."),
     "verify": ("verify:verify", "Send a marked probe through the running relay."),
