@@ -15,6 +15,7 @@ from bench.parse import GOAL_MS, cost_of_parsing
 from bench.postfix import Postfix
 from bench.processes import cpu_s, cpu_s_by_process, memory
 from bench.relay import SupportRelay, companies_of_bench
+from bench.signing import SIGNED_WITH, cost_of_signing
 from bench.tools import has_postfix
 from smtp_sink import ThreadedSink
 
@@ -229,7 +230,32 @@ def parse(plan: Plan) -> dict[str, Any]:
     return dict(found)
 
 
+def dkim(plan: Plan) -> dict[str, Any]:
+    """CPU a mail without signature, with RSA, with Ed25519 and with both; they take turns. And signing alone."""
+    with ExitStack() as stack:
+        running = {}
+        for name, kinds in SIGNED_WITH.items():
+            sink = stack.enter_context(Sink(f"dkim-{name}"))
+            running[name] = stack.enter_context(SupportRelay(sink.port, 1, name=f"relay-dkim-{name}", dkim=kinds)), sink
+        cpu_ms: dict[str, list[float]] = {name: [] for name in running}
+        for number in range(plan.rounds + 1):
+            for name, (relay, sink) in running.items():
+                before = cpu_s(relay.pid)
+                count = plan.messages if number else _WARM_UP
+                send_all(relay.port, sink, count)
+                if number:
+                    cpu_ms[name].append((cpu_s(relay.pid) - before) * 1000 / count)
+    alone = cost_of_signing(plan.parsed)
+    for name, row in cpu_ms.items():
+        _tell(f"dkim: {name}: {statistics.median(row):.2f} ms CPU a mail of 4 KiB; signing alone {alone.get(name, {})}")
+    return {
+        name: {"cpu_ms_a_message": round(statistics.median(row), 3), **alone.get(name, {})}
+        for name, row in cpu_ms.items()
+    }
+
+
 PROBES = {
+    "dkim": dkim,
     "crm": crm,
     "parse": parse,
     "throughput": throughput,

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from bench.load import RECIPIENT, SENDERS, TooSlow, free_port
 from bench.tools import BUILD, ROOT
+from supportrelay.edge.dkim import make_key_file
 
 __all__ = ["SupportRelay", "companies_of_bench"]
 
@@ -30,6 +32,7 @@ class SupportRelay:
         keep: Go on with the store of an earlier life of that name.
         has_meter: Let the first worker measure its stations, which costs it some of its speed; see `profile`.
         crm: Section of the configuration; without it the ten companies are imported into the builtin CRM.
+        dkim: Kinds of keys (`edge.dkim.KINDS`) that sign the copies.
     """
 
     def __init__(
@@ -41,7 +44,9 @@ class SupportRelay:
         keep: bool = False,
         has_meter: bool = False,
         crm: dict[str, Any] | None = None,
+        dkim: Sequence[str] = (),
     ) -> None:
+        self._dkim = dkim
         self._crm = crm
         self.name = "supportrelay" + (f", workers {workers}" if workers else "")
         self.folder = BUILD / (name or f"relay-{workers or 'default'}")
@@ -94,6 +99,8 @@ class SupportRelay:
         if not self._keep:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
+        for kind in self._dkim:
+            make_key_file(kind, self.folder / f"{kind}.pem")
         # JSON is YAML.
         self.config.write_text(json.dumps(self._configuration(), indent=1), encoding="utf-8")
         if not self._keep and self._crm is None:
@@ -131,6 +138,9 @@ class SupportRelay:
             "web": {"host": "127.0.0.1", "port": free_port(), "public_url": "https://desk.test"},
             **({"workers": self.workers} if self.workers else {}),
             **({"crm": self._crm} if self._crm else {}),
+            "dkim": [
+                {"domain": "desk.test", "selector": kind, "private_key_file": f"{kind}.pem"} for kind in self._dkim
+            ],
         }
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:

@@ -19,6 +19,9 @@ def show(results: dict[str, Any]) -> None:
     for kind, row in results.get("parse", {}).items():
         value = f"{row['median_ms']} ms median ({row['read_ms']} + {row['rewrite_ms']}), {row['p95_ms']} ms p95"
         rest.add_row(f"read and rewrite 4 KiB, {kind}", value, "1 ms median")
+    for name, row in results.get("dkim", {}).items():
+        alone = f", of it signing {row['4096_ms']}; 1 MiB {row['1048576_ms']} ms" if "4096_ms" in row else ""
+        rest.add_row(f"DKIM, {name}", f"{row['cpu_ms_a_message']} ms CPU a mail of 4 KiB{alone}", "-")
     if crm := results.get("crm"):
         value = f"{crm['hubspot']['median_ms']} ms, {crm['ratio']} times the builtin CRM's"
         rest.add_row("latency, HubSpot of 200 ms", value, "1.1 times")

@@ -9,8 +9,9 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import lru_cache
 
-from supportrelay.core.headers import HeaderField, fields_named, split_headers
+from supportrelay.core.headers import HeaderBlock, HeaderField, fields_named
 from supportrelay.core.value import value_class
 
 __all__ = ["SealKey", "signature_fields", "still_holds"]
@@ -55,37 +56,35 @@ _CR = 0x0D
 _BLANK = b" \t\r\n"
 
 
-def signature_fields(octets: bytes, keys: Sequence[SealKey], at: datetime) -> bytes:
+def signature_fields(octets: bytes, header: HeaderBlock, keys: Sequence[SealKey], at: datetime) -> bytes:
     """Return a DKIM-Signature field for each key, to be put in front of these octets; b"" without keys.
 
     Args:
         octets: A whole message with CRLF line ends and one From.
+        header: Its header (`split_headers`).
         at: For ``t=``; aware.
     """
     if not keys:
         return b""
-    header = split_headers(octets)
     listed, signed = _signed_header(fields_named(octets, header, _SIGNED))
     body = base64.b64encode(_body_hash(octets, header.end)).decode("ascii")
     return b"".join(_field(key, listed, signed, body, int(at.timestamp())) for key in keys)
 
 
-def still_holds(octets: bytes, key: SealKey) -> bool:
+def still_holds(octets: bytes, header: HeaderBlock, key: SealKey) -> bool:
     """A signature that this key made earlier stands on the message and still holds; those of others are not looked at.
 
     So a mail that comes through us twice is signed once.
     """
-    header = split_headers(octets)
     for field in fields_named(octets, header, frozenset({"dkim-signature"})):
         tags = _tags(field)
         ours = (tags.get("d"), tags.get("s"), tags.get("a")) == (key.domain, key.selector, key.algorithm)
         if ours and tags.get("c") == "relaxed/relaxed" and "l" not in tags:
-            return _verified(octets, field, tags, key)
+            return _verified(octets, header, field, tags, key)
     return False
 
 
-def _verified(octets: bytes, field: HeaderField, tags: dict[str, str], key: SealKey) -> bool:
-    header = split_headers(octets)
+def _verified(octets: bytes, header: HeaderBlock, field: HeaderField, tags: dict[str, str], key: SealKey) -> bool:
     if tags.get("bh") != base64.b64encode(_body_hash(octets, header.end)).decode("ascii"):
         return False
     names = tags.get("h", "").lower().split(":")
@@ -108,7 +107,7 @@ def _tags(field: HeaderField) -> dict[str, str]:
 # --- header
 
 
-def _signed_header(fields: Sequence[HeaderField]) -> tuple[list[str], bytes]:
+def _signed_header(fields: Sequence[HeaderField]) -> tuple[tuple[str, ...], bytes]:
     """Names for h=, and the fields in the form that is hashed."""
     there: dict[str, int] = {}
     for field in fields:
@@ -120,7 +119,7 @@ def _signed_header(fields: Sequence[HeaderField]) -> tuple[list[str], bytes]:
         listed += [name] * (there[name] + 1) if name in there else []
     for name in _OPEN:
         listed += [name] * there.get(name, 0)
-    return listed, _chosen(fields, listed)
+    return tuple(listed), _chosen(fields, listed)
 
 
 def _chosen(fields: Sequence[HeaderField], names: Sequence[str]) -> bytes:
@@ -189,7 +188,7 @@ def _waiting(blank: bytes, lines: int, is_spaced: bool) -> tuple[int, bool]:
 # --- the field
 
 
-def _field(key: SealKey, listed: Sequence[str], signed: bytes, body: str, at: int) -> bytes:
+def _field(key: SealKey, listed: tuple[str, ...], signed: bytes, body: str, at: int) -> bytes:
     bare = (
         f"DKIM-Signature: v=1; a={key.algorithm}; c=relaxed/relaxed; t={at};\r\n"
         f"\td={key.domain}; s={key.selector};\r\n\t{_folded_names(listed)};\r\n\tbh={body};\r\n\tb="
@@ -199,7 +198,8 @@ def _field(key: SealKey, listed: Sequence[str], signed: bytes, body: str, at: in
     return bare + "\r\n\t".join(lines).encode("ascii") + b"\r\n"
 
 
-def _folded_names(listed: Sequence[str]) -> str:
+@lru_cache(maxsize=256)  # nearly all mails have the same fields
+def _folded_names(listed: tuple[str, ...]) -> str:
     lines, line = [], "h="
     for number, name in enumerate(listed):
         word = name if number == len(listed) - 1 else name + ":"

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 
 from supportrelay.core.dkim_signature import SealKey, signature_fields, still_holds
 from supportrelay.core.errors import InputError
-from supportrelay.core.headers import fields_named, raw_value, split_headers
+from supportrelay.core.headers import HeaderBlock, fields_named, raw_value, split_headers
 from supportrelay.core.mailbox import parse_mailboxes
 
 __all__ = ["KINDS", "DkimSealer", "key_kind", "make_key_file", "public_record", "read_key", "seal_key", "txt_strings"]
@@ -43,13 +43,14 @@ class DkimSealer:
             octets: With CRLF line ends.
             at: When it was accepted, so that a second attempt sends the same octets.
         """
-        keys = self._keys.get(_domain_of(octets), ())
-        return signature_fields(octets, [key for key in keys if not still_holds(octets, key)], at)
+        header = split_headers(octets)
+        keys = self._keys.get(_domain_of(octets, header), ())
+        return signature_fields(octets, header, [key for key in keys if not still_holds(octets, header, key)], at)
 
 
-def _domain_of(octets: bytes) -> str:
+def _domain_of(octets: bytes, header: HeaderBlock) -> str:
     """The domain of the only author; "" when there is not exactly one."""
-    found = fields_named(octets, split_headers(octets), frozenset({"from"}))
+    found = fields_named(octets, header, frozenset({"from"}))
     authors = parse_mailboxes(raw_value(found[0])) if len(found) == 1 else ()
     return authors[0].domain if len(authors) == 1 else ""
 
