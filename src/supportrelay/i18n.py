@@ -26,7 +26,7 @@ _LABELLED = {
 }
 _INSTANTS = frozenset({"until", "due_at", "at"})
 _LOGGED_IN = "AUTH "  # likewise, with the user's name
-_GATEWAY = "gateway "  # ``Proof.by`` goes on with what the gateway found
+_VOUCHED = frozenset({"gateway", "checked", "sealer"})  # ``Proof.by`` goes on with what was found
 
 
 class _Values(dict[str, object]):
@@ -123,8 +123,9 @@ class Catalogue:
             return self.text(label)
         if name == "by" and str(value).startswith(_LOGGED_IN):
             return self.text("proof.login", user=str(value).removeprefix(_LOGGED_IN))
-        if name == "by" and str(value).startswith(_GATEWAY):
-            return self.text("proof.gateway", how=str(value).removeprefix(_GATEWAY))
+        if name == "by" and str(value).partition(" ")[0] in _VOUCHED:
+            vouching, _, how = str(value).partition(" ")
+            return self.text(f"proof.{vouching}", how=how)
         return "" if value is None else local_time(value) if name in _INSTANTS else value
 
 

@@ -11,17 +11,22 @@ from supportrelay.core.decision import Verdict
 from supportrelay.core.envelope import Envelope, Peer
 from supportrelay.core.facts import Facts
 from supportrelay.core.mailbox import Mailbox
+from supportrelay.core.ports import ProofAsked
 from supportrelay.core.reading import read_facts
 from supportrelay.edge.domains import PublicDomains
-from supportrelay.edge.sender_proof import AuthenticationResultsProver
+from supportrelay.edge.proof import Prover
 
 GW = "mx.gateway.test"
 BELOW = f"{GW}; dmarc=pass header.from=a.example; dkim=pass header.d=a.example"
 
 
 @pytest.fixture(scope="module")
-def prover() -> AuthenticationResultsProver:
-    return AuthenticationResultsProver(PublicDomains())
+def prover() -> Prover:
+    return Prover(PublicDomains())
+
+
+def _asked(facts: Facts, envelope: Envelope) -> ProofAsked:
+    return ProofAsked(facts, envelope, b"")
 
 
 def _envelope(*, is_trusted: bool = False, gateway: str = "") -> Envelope:
@@ -75,10 +80,8 @@ def _facts(*results: str, authors: tuple[str, ...] = ("a.example",), from_fields
         pytest.param([f"{GW}; dmarc=pass header.from=a.example", BELOW], "gateway dmarc=pass", id="topmost of two"),
     ],
 )
-async def test_the_gateways_own_word_proves_the_author(
-    prover: AuthenticationResultsProver, results: list[str], by: str
-) -> None:
-    proof = await prover.prove(_facts(*results), _envelope(gateway=GW))
+async def test_the_gateways_own_word_proves_the_author(prover: Prover, results: list[str], by: str) -> None:
+    proof = await prover.prove(_asked(_facts(*results), _envelope(gateway=GW)))
 
     assert (proof.verdict, proof.by) == (Verdict.PROVEN, by)
 
@@ -128,21 +131,21 @@ async def test_the_gateways_own_word_proves_the_author(
         pytest.param(["(" * 3000 + GW], id="nested too deep"),
     ],
 )
-async def test_nothing_else_in_the_header_proves_him(prover: AuthenticationResultsProver, results: list[str]) -> None:
-    proof = await prover.prove(_facts(*results), _envelope(gateway=GW))
+async def test_nothing_else_in_the_header_proves_him(prover: Prover, results: list[str]) -> None:
+    proof = await prover.prove(_asked(_facts(*results), _envelope(gateway=GW)))
 
     assert proof.verdict is Verdict.UNPROVEN
     assert proof.by
 
 
-async def test_a_host_in_trusted_networks_proves_him_without_any_field(prover: AuthenticationResultsProver) -> None:
-    proof = await prover.prove(_facts(), _envelope(is_trusted=True))
+async def test_a_host_in_trusted_networks_proves_him_without_any_field(prover: Prover) -> None:
+    proof = await prover.prove(_asked(_facts(), _envelope(is_trusted=True)))
 
     assert (proof.verdict, proof.by) == (Verdict.PROVEN, "trusted network")
 
 
-async def test_a_strangers_authentication_results_count_for_nothing(prover: AuthenticationResultsProver) -> None:
-    proof = await prover.prove(_facts(BELOW), _envelope())
+async def test_a_strangers_authentication_results_count_for_nothing(prover: Prover) -> None:
+    proof = await prover.prove(_asked(_facts(BELOW), _envelope()))
 
     assert (proof.verdict, proof.by) == (Verdict.UNPROVEN, "nothing vouches for it")
 
@@ -157,40 +160,40 @@ async def test_a_strangers_authentication_results_count_for_nothing(prover: Auth
     ],
 )
 async def test_mail_without_exactly_one_author_is_proven_by_nobody(
-    prover: AuthenticationResultsProver, facts: Facts, envelope: Envelope
+    prover: Prover, facts: Facts, envelope: Envelope
 ) -> None:
     """Readers differ in which of two From fields they show (RELIABILITY C52)."""
-    assert (await prover.prove(facts, envelope)).verdict is Verdict.UNPROVEN
+    assert (await prover.prove(_asked(facts, envelope))).verdict is Verdict.UNPROVEN
 
 
-async def test_customers_of_one_hoster_do_not_prove_each_other(prover: AuthenticationResultsProver) -> None:
+async def test_customers_of_one_hoster_do_not_prove_each_other(prover: Prover) -> None:
     facts = _facts(f"{GW}; dkim=pass header.d=evil.github.io", authors=("staff.github.io",))
 
-    assert (await prover.prove(facts, _envelope(gateway=GW))).verdict is Verdict.UNPROVEN
+    assert (await prover.prove(_asked(facts, _envelope(gateway=GW)))).verdict is Verdict.UNPROVEN
 
 
-async def test_an_encoded_word_in_a_local_part_is_not_read_as_a_verdict(prover: AuthenticationResultsProver) -> None:
+async def test_an_encoded_word_in_a_local_part_is_not_read_as_a_verdict(prover: Prover) -> None:
     """``=?…?=`` is an atom of RFC 5321; the gateway copies it as it came, and decoding it would let its ';' out."""
     local = "=?us-ascii?Q?a=3B_dkim=3Dpass_header.d=3Da.example=3B_x=3Dpass_smtp.x=3D?="
     field = f"Authentication-Results: {GW}; spf=fail smtp.mailfrom={local}@e.example\r\n"
     facts = read_facts(field.encode() + b"From: ann@a.example\r\n\r\nHello\r\n")
 
-    assert (await prover.prove(facts, _envelope(gateway=GW))).verdict is Verdict.UNPROVEN
+    assert (await prover.prove(_asked(facts, _envelope(gateway=GW)))).verdict is Verdict.UNPROVEN
 
 
 @given(st.text(st.sampled_from('mx.gatewy;=ps() "\\@dkimheadr\t'), max_size=300))
 def test_no_field_value_makes_the_prover_raise(tail: str) -> None:
-    prover = AuthenticationResultsProver(_SameDomain())
+    prover = Prover(_SameDomain())
     facts = _facts(f"{GW}; " + tail)
 
-    asyncio.run(prover.prove(facts, _envelope(gateway=GW)))
+    asyncio.run(prover.prove(_asked(facts, _envelope(gateway=GW))))
 
 
 @pytest.mark.parametrize("piece", ["a=b ", "dkim=pass;", "x=y;", "smtp.a=b ", '"', "(", "\\", ";", " ", "a.", '"\\""'])
-async def test_a_field_made_to_be_slow_is_not(prover: AuthenticationResultsProver, piece: str) -> None:
+async def test_a_field_made_to_be_slow_is_not(prover: Prover, piece: str) -> None:
     begun = time.process_time()
-    await prover.prove(_facts(f"{GW}; dkim=pass " + piece * 8000), _envelope(gateway=GW))
-    await prover.prove(_facts(f"{GW}; dkim=pass " + (piece * 4000)[:4000]), _envelope(gateway=GW))
+    await prover.prove(_asked(_facts(f"{GW}; dkim=pass " + piece * 8000), _envelope(gateway=GW)))
+    await prover.prove(_asked(_facts(f"{GW}; dkim=pass " + (piece * 4000)[:4000]), _envelope(gateway=GW)))
 
     assert time.process_time() - begun < 1
 

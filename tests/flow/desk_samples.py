@@ -10,8 +10,7 @@ from supportrelay.config import load
 from supportrelay.core.decision import Proof, Verdict
 from supportrelay.core.directory import Company, Deal, DealState, DirectoryAnswer, MatchedBy
 from supportrelay.core.envelope import Envelope, Peer
-from supportrelay.core.facts import Facts
-from supportrelay.core.ports import Accepted, OwnerDirectory
+from supportrelay.core.ports import Accepted, OwnerDirectory, ProofAsked
 from supportrelay.core.reading import read_facts
 from supportrelay.edge.domains import PublicDomains
 from supportrelay.edge.outbox import OutboxCourier
@@ -36,8 +35,8 @@ def an_answer(**values: Any) -> DirectoryAnswer:
 class Prover:
     """Vouches for colleagues alone."""
 
-    async def prove(self, facts: Facts, envelope: Envelope) -> Proof:
-        is_ours = bool(facts.from_) and facts.from_[0].domain == "desk.test"
+    async def prove(self, asked: ProofAsked) -> Proof:
+        is_ours = bool(asked.facts.from_) and asked.facts.from_[0].domain == "desk.test"
         return Proof(Verdict.PROVEN if is_ours else Verdict.UNPROVEN, "test")
 
 

@@ -12,9 +12,8 @@ from supportrelay.core.decision import Decision, Proof, Verdict
 from supportrelay.core.directory import DirectoryAnswer
 from supportrelay.core.envelope import Envelope, Peer
 from supportrelay.core.errors import TransientFailure
-from supportrelay.core.facts import Facts
 from supportrelay.core.mailbox import Mailbox
-from supportrelay.core.ports import Accepted
+from supportrelay.core.ports import Accepted, ProofAsked
 from supportrelay.core.reading import read_facts
 from supportrelay.edge.domains import PublicDomains
 from supportrelay.edge.outbox import OutboxCourier
@@ -52,7 +51,7 @@ class Nobody:
     async def owners(self) -> frozenset[str]:
         return frozenset()
 
-    async def prove(self, facts: Facts, envelope: Envelope) -> Proof:
+    async def prove(self, asked: ProofAsked) -> Proof:
         return Proof(Verdict.UNKNOWN, "nobody answered")
 
 

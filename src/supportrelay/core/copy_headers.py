@@ -233,6 +233,8 @@ class _Writer:
     def _top(self) -> bytes:
         context, plan = self._context, self._plan
         lines = [context.received, plain_field("X-Supportrelay-Id", context.queue_id)]
+        if plan.authentication:
+            lines.append(plain_field("Authentication-Results", plan.authentication))
         if context.ticket_id is not None:
             lines.append(plain_field("X-Supportrelay-Ticket", ticket_label(context.ticket_id)))
         if reason := plan.reason_name or plan.reason_code:

@@ -58,10 +58,19 @@ class Verdict(StrEnum):
 
 @value_class
 class Proof:
-    """The verdict on the author's domain, and by what: ``trusted network``, ``gateway dmarc=pass`` ..."""
+    """The verdict on the author's domain.
+
+    Attributes:
+        by: What vouches for him, or why nothing does: ``trusted network``, ``gateway dmarc=pass`` ...
+        header: Value of the Authentication-Results for the copies, "" when nothing was looked up.
+        fails_elsewhere: A copy that keeps his From would be refused: his domain asks for it (DMARC), and no signature
+            of his holds on the mail as it came.
+    """
 
     verdict: Verdict
     by: str = ""
+    header: str = ""
+    fails_elsewhere: bool = False
 
 
 class Disposition(StrEnum):
@@ -160,6 +169,7 @@ class CopyPlan:
         as_of: From when the owners are (RFC 3339), when the CRM could not be asked; "" when they are current.
         is_passed_on: Nothing of the mail is the desk's; the plan is for the note alone.
         note: What its writer is told (`guards.Warned.to_plan`), else empty.
+        authentication: Value of our Authentication-Results, "" without (`Proof.header`).
     """
 
     address_name: str
@@ -180,6 +190,7 @@ class CopyPlan:
     as_of: str = ""
     is_passed_on: bool = False
     note: tuple[str, ...] = ()
+    authentication: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The form kept in the store."""
@@ -241,6 +252,8 @@ class Decision:
             "address": self.address_name,
             "proven": self.proof.verdict == Verdict.PROVEN,
             "proven_by": self.proof.by,
+            "verdict": str(self.proof.verdict),
+            "authentication": self.proof.header or None,
             "customer": self.customer or None,
             "company": {"id": self.company_id, "name": self.company_name} if self.company_id else None,
             "deal": {"id": self.deal_id, "name": self.deal_name} if self.deal_id else None,

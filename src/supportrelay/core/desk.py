@@ -235,6 +235,7 @@ def _copy_plan(
         visible_recipients=_visible(known, readers) if sight.address.show_recipients else (),
         tags=tuple(dict.fromkeys((*known.outcome.tags, *_marks(known)))),
         as_of=rfc3339(choice.as_of) if choice and choice.as_of and reason_code not in {"RU", "U"} else "",
+        authentication=sight.proof.header,
     )
 
 

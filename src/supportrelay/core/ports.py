@@ -38,6 +38,7 @@ __all__ = [
     "NewDelivery",
     "OtherForm",
     "OwnerDirectory",
+    "ProofAsked",
     "Reported",
     "SenderProver",
     "Settled",
@@ -573,10 +574,27 @@ class Domains(Protocol):
         ...
 
 
-class SenderProver(Protocol):
-    """Is the sender who he says? More proofs (AUTH, SPF, DKIM, DMARC) come behind this same port."""
+@value_class
+class ProofAsked:
+    """A mail whose sender is to be proven.
 
-    async def prove(self, facts: Facts, envelope: Envelope) -> Proof:
+    Attributes:
+        is_needed: Something is decided by the answer: From is staff's or ours, or a rule asks for it. Else it is only
+            told, and not worth waiting for.
+        is_passed_on: A rule may send it on with its From as it is, so what becomes of that counts.
+    """
+
+    facts: Facts
+    envelope: Envelope
+    octets: bytes
+    is_needed: bool = True
+    is_passed_on: bool = False
+
+
+class SenderProver(Protocol):
+    """Is the sender who he says?"""
+
+    async def prove(self, asked: ProofAsked) -> Proof:
         """The verdict for the author's domain; never raises, unknown on weather."""
         ...
 

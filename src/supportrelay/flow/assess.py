@@ -18,6 +18,7 @@ from supportrelay.core.sight import ForwardPaths, Sight, as_first_sent, look, so
 from supportrelay.core.thread import where_from
 from supportrelay.core.value import value_class
 from supportrelay.flow.office import Office, Rulebook
+from supportrelay.flow.proving import Proving
 from supportrelay.flow.turns import is_quick
 
 __all__ = ["Assessment", "CrmSilentError", "as_human", "assess", "facts_of"]
@@ -68,9 +69,16 @@ async def facts_of(octets: bytes) -> Facts:
 
 
 async def assess(
-    office: Office, rulebook: Rulebook, facts: Facts, envelope: Envelope, accepted_at: datetime, *, may_wait: bool
+    office: Office,
+    rulebook: Rulebook,
+    facts: Facts,
+    envelope: Envelope,
+    accepted_at: datetime,
+    *,
+    proving: Proving,
+    may_wait: bool,
 ) -> Assessment:
-    """Look at the mail, then look up what the store knows of it.
+    """Look at the mail and at who vouches for its sender, then look up what the store knows of it.
 
     Raises:
         CrmSilentError: The CRM did not say who the owners are, and the mail may wait.
@@ -79,7 +87,7 @@ async def assess(
     owners, told = await _owners(rulebook, may_wait=may_wait)
     members = rulebook.members(owners)
     envelope = as_first_sent(facts, envelope, members)
-    proof = await rulebook.prover.prove(facts, envelope)
+    proof = await proving.proof(rulebook, facts, envelope, members)
     automatic = classify_automatic(facts, envelope)
     sight = look(facts, envelope, proof=proof, automatic=automatic, members=members, keys=office.keys, now=accepted_at)
     sight = replace(sight, reasons=(*told, *sight.reasons)) if told else sight

@@ -12,7 +12,7 @@ from supportrelay.core.envelope import Envelope, Peer
 from supportrelay.core.facts import Facts
 from supportrelay.core.mailbox import Mailbox
 from supportrelay.core.membership import Membership
-from supportrelay.core.ports import Accepted, Gathered, Lease, SigningKey, Store, WhereFrom
+from supportrelay.core.ports import Accepted, Gathered, Lease, ProofAsked, SigningKey, Store, WhereFrom
 from supportrelay.core.reading import read_facts
 from supportrelay.core.rule_examples import Example, Given
 from supportrelay.flow.assign import Assigned
@@ -48,7 +48,7 @@ class _Given:
     async def owners(self) -> frozenset[str]:
         return frozenset(owner.lower() for owner in self._given.owners)
 
-    async def prove(self, facts: Facts, envelope: Envelope) -> Proof:  # noqa: ARG002
+    async def prove(self, asked: ProofAsked) -> Proof:  # noqa: ARG002
         return Proof(Verdict.PROVEN if self._given.proven else Verdict.UNPROVEN, "example")
 
 

@@ -21,6 +21,7 @@ from supportrelay.flow.compose import Original
 from supportrelay.flow.deliver import Deliverer
 from supportrelay.flow.guarding import guard
 from supportrelay.flow.office import Office, Rulebook
+from supportrelay.flow.proving import Proving
 from supportrelay.flow.reports import Filed, concerns_report, explain_report, file_report, note_return
 from supportrelay.flow.robots import hold_too_much
 from supportrelay.flow.settlement import PROBE, settlement_of, waiting
@@ -59,18 +60,28 @@ async def decide_on(
     acts: bool = True,
     is_released: bool = False,
     follows: bool = False,
+    proving: Proving | None = None,
 ) -> tuple[Assigned, tuple[Change, ...]]:
     """Assess and assign one mail; reports act on the deliveries they name. The same for the relay and ``explain``.
 
     Args:
         follows: Mails that it names, accepted before and not decided yet, come first.
+        proving: Keeps the proof of its sender between two tries.
 
     Raises:
         CrmSilentError: The CRM is silent and the mail may wait.
         TransientFailure: The store cannot be read.
     """
     meter = office.meter
-    assessing = assess(office, rulebook, facts, accepted.envelope, accepted.accepted_at, may_wait=may_wait)
+    assessing = assess(
+        office,
+        rulebook,
+        facts,
+        accepted.envelope,
+        accepted.accepted_at,
+        proving=proving or Proving(accepted.octets),
+        may_wait=may_wait,
+    )
     assessment = await (meter.run("assess", assessing) if meter else assessing)
     if follows and assessment.gathered.undecided:
         raise _EarlierMailError(assessment.gathered.undecided)
@@ -147,9 +158,10 @@ class Journey:
         """
         if facts is None:
             facts = await facts_of(accepted.octets)
+        proving = Proving(accepted.octets)
         for number in range(_MAX_ROUNDS):
             try:
-                settled, assigned = await self._round(rulebook, accepted, facts, is_released=is_released)
+                settled, assigned = await self._round(rulebook, accepted, facts, proving, is_released=is_released)
             except _EarlierMailError as earlier:
                 if number < _ROUNDS_FOR_EARLIER:
                     await asyncio.sleep(_EARLIER_S)
@@ -166,7 +178,7 @@ class Journey:
         raise TransientFailure("4.3.0", "decision changed too often", detail=accepted.queue_id)
 
     async def _round(
-        self, rulebook: Rulebook, accepted: Accepted, facts: Facts, *, is_released: bool
+        self, rulebook: Rulebook, accepted: Accepted, facts: Facts, proving: Proving, *, is_released: bool
     ) -> tuple[Settled | None, Assigned | None]:
         """Decide once and try to commit it."""
         office = self._office
@@ -181,6 +193,7 @@ class Journey:
                 may_wait=now < latest,
                 is_released=is_released,
                 follows=not is_released and now < latest + _FOLLOWS_FOR,
+                proving=proving,
             )
         except CrmSilentError as exc:
             await self._put_off(accepted, _ask_again_at(exc.retry_at, now, latest), str(exc))

@@ -8,7 +8,7 @@ from typing import Protocol
 from supportrelay.core.banner import Banner, BannerValues
 from supportrelay.core.membership import Membership
 from supportrelay.core.ports import Courier, Domains, Lease, OwnerDirectory, SenderProver, SigningKey, Store
-from supportrelay.core.rules import Rule
+from supportrelay.core.rules import Rule, names_condition
 from supportrelay.core.settings import Desk, SupportAddress
 from supportrelay.flow.meter import Meter
 
@@ -38,6 +38,8 @@ class Rulebook:
     Attributes:
         words: Language -> small words the copy needs (``unverified``).
         sealer: None without keys.
+        asks_for_proof: A rule asks whether the sender is proven.
+        passes_on: A rule names people who may get the mail as it came (DESIGN 3, last point).
     """
 
     desk: Desk
@@ -50,12 +52,20 @@ class Rulebook:
     directory: OwnerDirectory
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     sealer: Sealer | None = None
+    asks_for_proof: bool = field(init=False)
+    passes_on: bool = field(init=False)
     _addresses: dict[str, SupportAddress] = field(init=False)
     _members: Membership = field(init=False)
 
     def __post_init__(self) -> None:
         self._addresses = {a.name: a for a in self.desk.addresses}
         self._members = Membership(self.desk)
+        self.asks_for_proof = names_condition(self.rules, "proven")
+        actions = [rule.then for rule in self.rules]
+        self.passes_on = any(
+            then.rewrite_recipient or then.also_to or (then.route and (then.route.addresses or then.route.team))
+            for then in actions
+        )
 
     def address(self, name: str) -> SupportAddress:
         """A support address by its name; the first one when it has been renamed since."""
