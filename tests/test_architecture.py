@@ -30,15 +30,19 @@ LAYERS: dict[str, set[str]] = {
     "admin": {"core", "log", "i18n", "edge", "flow", "config"},
     "bootstrap_crm": {"core", "log", "i18n", "edge", "config"},
     "bootstrap_dkim": {"core", "edge", "config"},
+    "bootstrap_listen": {"core", "edge", "config"},
     "bootstrap_proof": {"core", "edge", "config"},
     "bootstrap": {
         *("core", "log", "i18n", "edge", "flow", "config", "admin"),
-        *("bootstrap_crm", "bootstrap_dkim", "bootstrap_proof"),
+        *("bootstrap_crm", "bootstrap_dkim", "bootstrap_listen", "bootstrap_proof"),
     },
-    "worker_process": {"core", "log", "i18n", "edge", "flow", "config", "admin", "bootstrap", "bootstrap_crm"},
+    "worker_process": {
+        *("core", "log", "i18n", "edge", "flow", "config", "admin"),
+        *("bootstrap", "bootstrap_crm", "bootstrap_listen"),
+    },
     "supervisor": {
         *("core", "log", "i18n", "edge", "flow", "config", "admin"),
-        *("bootstrap", "bootstrap_crm", "worker_process"),
+        *("bootstrap", "bootstrap_crm", "bootstrap_listen", "worker_process"),
     },
     "cli": {
         *("core", "log", "i18n", "edge", "flow", "config", "admin"),

@@ -3,8 +3,6 @@
 import asyncio
 import os
 import secrets
-import socket
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,15 +12,16 @@ from pathlib import Path
 from supportrelay.admin.context import OperationContext
 from supportrelay.bootstrap_crm import Crm, open_crm
 from supportrelay.bootstrap_dkim import open_sealer
+from supportrelay.bootstrap_listen import certificates_of, use_pairs
 from supportrelay.bootstrap_proof import SenderProof, open_proof
 from supportrelay.config import Config, crm_needs_restart
+from supportrelay.core.account import Accounts
 from supportrelay.core.decision import Decision, Fallback
-from supportrelay.core.envelope import Envelope, Role
+from supportrelay.core.envelope import Envelope
 from supportrelay.core.errors import ConfigError, InputError
 from supportrelay.core.guard_note import WORDS as GUARD_WORDS
 from supportrelay.core.ports import Courier, Lease
 from supportrelay.core.rule_examples import check_examples
-from supportrelay.core.value import value_class
 from supportrelay.edge.domains import PublicDomains
 from supportrelay.edge.outbox import OutboxCourier
 from supportrelay.edge.patterns import compile_pattern
@@ -39,9 +38,7 @@ from supportrelay.i18n import Catalogue
 from supportrelay.log import get_logger
 
 __all__ = [
-    "BoundListener",
     "Parts",
-    "bind_listeners",
     "check_rules",
     "context_of",
     "open_offline",
@@ -75,58 +72,6 @@ def prepare_store(config: Config, *, holds: bool = False) -> str:
             await store.aclose()
 
     return asyncio.run(prepare())
-
-
-@value_class
-class BoundListener:
-    """A bound socket and what it is for."""
-
-    socket: socket.socket
-    role: Role
-    position: int  # in config.listen
-
-    @property
-    def printed(self) -> str:
-        """``127.0.0.1:8025 mx``."""
-        host, port = self.socket.getsockname()[:2]
-        return f"{host}:{port} {self.role}"
-
-
-def bind_listeners(config: Config) -> list[list[BoundListener]]:
-    """One set of sockets for each worker, shared by SO_REUSEPORT.
-
-    Raises:
-        InputError: A port is in use or not allowed; the text names the line of the configuration.
-    """
-    found: list[list[BoundListener]] = [[] for _ in range(config.workers)]
-    for position, listen in enumerate(config.listen):
-        where = config.where("listen", position, "port")
-        port = _probe(listen.host, listen.port, where)
-        for of_worker in found:
-            bound = _bind(listen.host, port, where, shares=True)
-            of_worker.append(BoundListener(bound, listen.role, position))
-    return found
-
-
-def _probe(host: str, port: int, where: str) -> int:
-    """Bind without sharing first: a port that somebody else shares must not be joined by accident."""
-    with _bind(host, port, where, shares=False) as probe:
-        return int(probe.getsockname()[1])
-
-
-def _bind(host: str, port: int, where: str, *, shares: bool) -> socket.socket:
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shares:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        bound.bind((host, port))
-        if not shares:
-            bound.listen(1)  # with SO_REUSEADDR only listening tells that the port is taken
-    except OSError as exc:
-        bound.close()
-        raise InputError(f"{where}: cannot listen on {host}:{port}: {exc.strerror or exc}") from exc
-    return bound
 
 
 def _courier(config: Config) -> Courier:
@@ -230,8 +175,8 @@ class Parts:
         self._former_crms: list[Crm] = []
         self._proofs = [open_proof(config, domains)]  # the last one is in use, mail under way may still ask the others
         self.rulebook = _rulebook(config, courier, self.crm, domains, self._proofs[-1])
-        self.intake = intake_of(config)
-        self.tls = tls_contexts(config)
+        self.intake = intake_of(config, store)
+        self.certificates = certificates_of(config)
 
     async def reload(self, config: Config) -> None:
         """Use a new configuration; what needs a restart stays. Open sessions and begun messages are not touched.
@@ -248,8 +193,8 @@ class Parts:
         crm = open_crm(config, self.store, domains, self.office.now) if crm_changed else self.crm
         proof = open_proof(config, domains)
         rulebook = await asyncio.to_thread(_rulebook, config, courier, crm, domains, proof)
-        tls = self.tls | tls_contexts(config)  # a listener that was taken out serves on until the restart
-        self.rulebook, self.intake, self.tls, self.config = rulebook, intake_of(config), tls, config
+        await asyncio.to_thread(use_pairs, self.certificates, config)
+        self.rulebook, self.intake, self.config = rulebook, intake_of(config, self.store), config
         self._proofs.append(proof)
         # Deliveries under way keep the old courier until they end; its pool closes by age.
         self.courier = courier
@@ -272,31 +217,10 @@ class Parts:
             await crm.aclose()
 
 
-def intake_of(config: Config) -> Intake:
+def intake_of(config: Config, accounts: Accounts) -> Intake:
     """The door's rules."""
     gateways = [(network, gateway.authserv_id) for gateway in config.gateways for network in gateway.networks]
-    return Intake(config.desk(), config.trusted_networks, gateways)
-
-
-def tls_contexts(config: Config) -> dict[tuple[str, int], ssl.SSLContext | None]:
-    """A server context for each listener, by its host and port; None without a certificate.
-
-    Raises:
-        InputError: A certificate or key cannot be read.
-    """
-    contexts: dict[tuple[str, int], ssl.SSLContext | None] = {}
-    for position, listen in enumerate(config.listen):
-        contexts[listen.host, listen.port] = None
-        if listen.tls is None:
-            continue
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        try:
-            context.load_cert_chain(listen.tls.cert, listen.tls.key)
-        except (OSError, ssl.SSLError) as exc:
-            raise InputError(f"{config.where('listen', position, 'tls')}: certificate cannot be used: {exc}") from exc
-        contexts[listen.host, listen.port] = context
-    return contexts
+    return Intake(config.desk(), config.trusted_networks, gateways, accounts)
 
 
 @asynccontextmanager

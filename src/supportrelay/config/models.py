@@ -13,6 +13,7 @@ from supportrelay.config.address import AddressConfig, Language
 from supportrelay.config.crm import CrmConfig
 from supportrelay.config.desk import DkimConfig, KeepConfig, SpamConfig, StagesConfig, StorageConfig
 from supportrelay.config.dns import DnsConfig
+from supportrelay.config.limits import LimitsConfig
 from supportrelay.config.network import GatewayConfig, ListenConfig, OutboundConfig, WebConfig
 from supportrelay.config.place import is_for_everybody
 from supportrelay.config.rule_conditions import DEFAULT_ZONE
@@ -128,6 +129,9 @@ class Config(Section):
     )
     listen: Annotated[tuple[ListenConfig, ...], Field(min_length=1)] = Field(
         default=(ListenConfig(),), description="Where mail comes in. Changing host or port needs a restart."
+    )
+    limits: LimitsConfig = Field(
+        default=LimitsConfig(), description="How much of anything a client gets. Changes need a restart."
     )
     hostname: Host = Field(
         default_factory=_own_name,
