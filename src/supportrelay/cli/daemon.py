@@ -76,12 +76,31 @@ def _check_online(relay: Relay) -> None:
 
     words = catalogue(relay.language)
     failed = False
-    for step in try_smarthosts(relay.config):
+    for step in (*try_smarthosts(relay.config), *_compare_dkim(relay.config)):
         say(words.text(f"online.{step.code}", **step.values))
         failed |= not step.is_good
     # Not the running relay: the file may say something else by now, and it is the file that is checked.
     if not tell_check(relay.ask_here("crm.check"), words) or failed:
         raise InputError("not everything that was tried works")
+
+
+def _compare_dkim(config: Any) -> list[Any]:
+    """Nothing is asked without keys."""
+    import asyncio
+
+    from supportrelay.bootstrap_dkim import private_keys
+    from supportrelay.cli.online import compare_dkim
+    from supportrelay.edge.dkim import public_record
+    from supportrelay.edge.dns import DnsResolver
+
+    async def compare() -> list[Any]:
+        resolver = DnsResolver(config.dns.endpoints, timeout_s=config.dns.timeout.total_seconds())
+        try:
+            return await compare_dkim(config.dkim, [public_record(key) for key in private_keys(config)], resolver)
+        finally:
+            await resolver.aclose()
+
+    return asyncio.run(compare()) if config.dkim else []
 
 
 @click.command()

@@ -1,15 +1,17 @@
-"""``check --online``: try each smarthost as far as one can without sending a mail."""
+"""``check --online``: try each smarthost as far as one can without sending a mail; compare DKIM keys with DNS."""
 
 import base64
 import smtplib
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from supportrelay.cli.printing import printable
+from supportrelay.core.dns import Dns
+from supportrelay.core.errors import TransientFailure
 
-__all__ = ["Step", "try_smarthosts"]
+__all__ = ["Step", "compare_dkim", "try_smarthosts"]
 
 _TIMEOUT_S = 15
 
@@ -92,3 +94,34 @@ def _cause(exc: Exception) -> str:
         text = exc.smtp_error.decode("utf-8", "replace") if isinstance(exc.smtp_error, bytes) else str(exc.smtp_error)
         return f"{exc.smtp_code} {printable(text)}"
     return printable(str(exc)) or type(exc).__name__
+
+
+async def compare_dkim(entries: Sequence[Any], records: Sequence[str], dns: Dns) -> list[Step]:
+    """Ask DNS for each key of ``dkim`` and compare.
+
+    Args:
+        records: What DNS should hold, one for each entry (`edge.dkim.public_record`).
+    """
+    return [await _compared(one, record, dns) for one, record in zip(entries, records, strict=True)]
+
+
+async def _compared(entry: Any, record: str, dns: Dns) -> Step:
+    name = f"{entry.selector}._domainkey.{entry.domain}"
+    try:
+        published = await dns.ask(name, "TXT")
+    except TransientFailure as exc:
+        return Step("dkim_unknown", is_good=False, values={"name": name, "cause": printable(exc.detail or str(exc))})
+    # A name with several records has no key that can be relied on (RFC 6376 §3.6.2.2).
+    keys = [_key_of(one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one)) for one in published]
+    if not keys:
+        return Step("dkim_missing", is_good=False, values={"name": name})
+    is_good = keys == [_key_of(record)]
+    return Step("dkim_good" if is_good else "dkim_other", is_good=is_good, values={"name": name})
+
+
+def _key_of(record: str) -> tuple[str, str]:
+    """Kind and public key of a DKIM record; ``("rsa", "")`` of one that is revoked, or is none."""
+    tags = {
+        name.strip(): "".join(value.split()) for name, _, value in (one.partition("=") for one in record.split(";"))
+    }
+    return tags.get("k", "rsa"), tags.get("p", "")
