@@ -17,6 +17,7 @@ from supportrelay.core.retry import classify_reply
 from supportrelay.edge.smtp_out.link import Link, LinkFailure, Patience
 from supportrelay.edge.smtp_out.pool import ConnectionPool, PoolLimits
 from supportrelay.edge.smtp_out.smarthost import Smarthost
+from supportrelay.edge.smtp_out.upload import upload
 from supportrelay.edge.smtp_out.wire import wire_content, wire_path
 from supportrelay.log import get_logger
 
@@ -226,7 +227,7 @@ class _Dialogue:
 
     Attributes:
         phase: How far it came.
-        is_closing: The server said 421: it closes, whatever it is connected to says (D24).
+        is_closing: The server said 421: it closes, whatever it is connected to says (D24). Or refused before the end.
     """
 
     __slots__ = ("_address", "_job", "_link", "_patience", "is_closing", "phase")
@@ -309,11 +310,10 @@ class _Dialogue:
     async def _content(self) -> Outcome:
         self.phase = Phase.DOT
         link = self._link
-        link.protocol.write(self._job.wire)
-        reply = await link.protocol.read_response()
+        reply, is_whole = await upload(link.protocol, self._job.wire)
         link.needs_reset = False
         if reply.code // 100 != 2:  # noqa: PLR2004
-            return self._refused(reply)
+            return self._refused(reply, is_closing=not is_whole)
         link.sent += 1
         return _outcome(
             OutcomeKind.DELIVERED,
@@ -329,8 +329,8 @@ class _Dialogue:
             return " [sent as 8-bit although the next hop does not offer 8BITMIME]"
         return ""
 
-    def _refused(self, reply: SMTPResponse) -> Outcome:
-        self.is_closing = reply.code == _SERVICE_CLOSING
+    def _refused(self, reply: SMTPResponse, *, is_closing: bool = False) -> Outcome:
+        self.is_closing = is_closing or reply.code == _SERVICE_CLOSING
         status = enhanced_status(reply.message)
         kind, cause = classify_reply(self.phase, reply.code, status, reply.message)
         if cause is Cause.OURS:
