@@ -29,6 +29,7 @@ _AFTER: Mapping[str, frozenset[str]] = {
     "delivery.held": frozenset({DeliveryState.HELD}),
     "message.held": frozenset({DeliveryState.HELD}),
     "message.dropped": frozenset({DeliveryState.DROPPED}),
+    "store.restored": frozenset({DeliveryState.DROPPED}),  # the mark that a restore leaves
 }
 _GOES_ON = frozenset({"message.retried", "message.released"})
 _DECIDES_STATE = frozenset({MessageState.COMPOSED, MessageState.DELIVERED, MessageState.DEAD})
@@ -208,7 +209,7 @@ def _allowed(changes: Sequence[str]) -> frozenset[str]:
         if what in _GOES_ON:
             # What had ended well or was taken out stays so; the rest goes on.
             allowed = (allowed & {DeliveryState.DELIVERED, DeliveryState.DROPPED}) or _OPEN
-        elif what in {"message.held", "message.dropped"}:
+        elif what in {"message.held", "message.dropped", "store.restored"}:
             # A person's word for the whole message: what had ended before stays as it was.
             allowed = allowed | _AFTER[what]
         elif what == "delivery.delivered" or DeliveryState.DELIVERED not in allowed or what == "delivery.failed":

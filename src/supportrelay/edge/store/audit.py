@@ -28,7 +28,7 @@ _LOST = """
 SELECT c.message, c.at FROM changes c LEFT JOIN messages m ON m.seq = c.message
 WHERE c.id > ?1 AND c.id <= ?2 AND c.what = 'message.accepted' AND m.seq IS NULL AND c.at >= ?3 AND c.at < ?4"""
 _CHANGES_AT_A_TIME = 20_000
-_OF_PERSONS = frozenset({"message.retried", "message.released", "message.held", "message.dropped"})
+_OF_PERSONS = frozenset({"message.retried", "message.released", "message.held", "message.dropped", "store.restored"})
 _REMOVED = frozenset({"message.content_removed"})
 
 

@@ -148,7 +148,7 @@ def _make_ready(fresh: Path, source: Path, at: int, who: str) -> int:
         connection.execute("PRAGMA journal_mode = DELETE").fetchone()
         _refuse_unsound(connection, source)
         connection.execute("BEGIN IMMEDIATE")
-        held = hold_all(connection, at, who, "restored")
+        held = hold_all(connection, at, "restored")
         _pass_over_numbers(connection, at, who)
         connection.execute("COMMIT")
     return held

@@ -23,7 +23,7 @@ SELECT what, why FROM changes WHERE message = ? AND what IN ('message.held', 'me
 ORDER BY id DESC LIMIT 1"""
 
 
-def hold_all(connection: sqlite3.Connection, now: int, who: str, why: str) -> int:
+def hold_all(connection: sqlite3.Connection, now: int, why: str) -> int:
     """Everything that is not finished waits for a person: messages, copies, work for the outside desk.
 
     Nobody may be working on the store. A copy whose attempt had no end is held too; whoever releases it may send it a
@@ -45,7 +45,7 @@ def hold_all(connection: sqlite3.Connection, now: int, who: str, why: str) -> in
         update_message(connection, seq)
     connection.execute("UPDATE desk_tickets SET due_at = NULL, holder = NULL WHERE due_at IS NOT NULL")
     held = sorted({*undecided, *copies})
-    write_changes(connection, [change_row(now, "message.held", who, {"why": why}, message=seq) for seq in held])
+    write_changes(connection, [change_row(now, "message.held", "relay", {"why": why}, message=seq) for seq in held])
     return len(held)
 
 

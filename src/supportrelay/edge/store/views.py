@@ -84,9 +84,7 @@ class StoreViews:
 
     async def hold_all(self, now: datetime) -> int:
         """The whole queue waits for a person; nobody else may have the store open. How many messages."""
-        return await self.write(
-            lambda c: holding.hold_all(c, to_microseconds(now), "relay", "held_at_start"), slow=True
-        )
+        return await self.write(lambda c: holding.hold_all(c, to_microseconds(now), "held_at_start"), slow=True)
 
     async def queue_release_all(self, who: str, now: datetime) -> int:
         """Let go what a start or a restore held; how many messages."""
