@@ -1,12 +1,14 @@
 """Two doors: submission takes any recipient from our own people, the mx only what is ours from anybody (DESIGN 6)."""
 
 import smtplib
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from certificates import Pair, make_pair
 from journeys.companies import COMPANIES
 from journeys.conftest import desk_config
 from journeys.relay import OURS, STRANGER, Relay, free_port, mail
@@ -15,6 +17,8 @@ from smtp_sink import Received, ThreadedSink
 
 ANN, ZOE, ADMIN = "ann@staff.test", "zoe@staff.test", "it@staff.test"
 CUSTOMER, ELSEWHERE = customer(3), "freund@elsewhere.example"
+PASSWORD = "correct horse battery"
+CREDENTIALS = b64encode(f"\0{ZOE}\0{PASSWORD}".encode()).decode()
 ADDED = {"received", "x-supportrelay-id", "x-supportrelay-trail"}
 
 
@@ -25,12 +29,24 @@ class Doors:
     relay: Relay
     sink: ThreadedSink
     submission: int
+    pair: Pair
 
     def at_mx(self, peer: str = STRANGER) -> smtplib.SMTP:
         return smtplib.SMTP("127.0.0.1", self.relay.port, source_address=(peer, 0), timeout=20)
 
     def at_submission(self, peer: str = OURS) -> smtplib.SMTP:
         return smtplib.SMTP("127.0.0.1", self.submission, source_address=(peer, 0), timeout=20)
+
+    def logged_in(self, user: str = ZOE, peer: str = STRANGER, password: str = PASSWORD) -> smtplib.SMTP:
+        """A stranger's address, a user's name and password."""
+        client = smtplib.SMTP("127.0.0.1", self.submission, source_address=(peer, 0), timeout=30)
+        try:
+            client.starttls(context=self.pair.client)
+            client.login(user, password)
+        except BaseException:
+            client.close()
+            raise
+        return client
 
     def got(self, message_id: str) -> dict[str, Received]:
         """Recipient -> his copy, of which there is one."""
@@ -53,14 +69,20 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
     with ThreadedSink() as sink:
         config = desk_config(sink.port)
         mx, submission = free_port(), free_port()
+        pair = make_pair(tmp_path_factory.mktemp("tls"))
         config["listen"] = [
             {"host": "0.0.0.0", "port": mx, "role": "mx"},
-            {"host": "0.0.0.0", "port": submission, "role": "submission"},
+            {
+                "host": "0.0.0.0",
+                "port": submission,
+                "role": "submission",
+                "tls": {"cert": str(pair.cert), "key": str(pair.key)},
+            },
         ]
         relay = Relay(tmp_path_factory.mktemp("doors"), config, COMPANIES)
         relay.port = mx
         relay.start()
-        yield Doors(relay, sink, submission)
+        yield Doors(relay, sink, submission, pair)
         assert relay.stop() == 0
 
 
@@ -71,10 +93,13 @@ def doors(opened: Doors) -> Iterator[Doors]:
     opened.sink.behave_well()
 
 
-def letter(name: str, *, to: str, cc: str = "", sender: str = f"Zoë <{ZOE}>") -> tuple[str, bytes]:
+def letter(
+    name: str, *, to: str, cc: str = "", sender: str = f"Zoë <{ZOE}>", replies_to: str = ""
+) -> tuple[str, bytes]:
     """``(Message-ID, octets)`` of a mail whose every octet is easy to change by accident."""
     message_id = f"<{name.replace(' ', '-')}@mail.example>"
     odd = {"X-Odd": "  two  spaces\r\n\tand a tab ", "x-ODD": "again"}
+    odd |= {"In-Reply-To": replies_to, "References": replies_to} if replies_to else {}
     octets = mail(
         sender=sender, to=to, cc=cc, subject=name, message_id=message_id, body="Grüße \r\n\r\n. \r\n", headers=odd
     )
@@ -135,8 +160,154 @@ def test_a_customer_who_cannot_be_reached_is_no_reason_to_tell_allmember(doors: 
 def test_a_stranger_is_refused_at_submission(doors: Doors) -> None:
     with doors.at_submission(STRANGER) as client:
         client.ehlo()
-        assert client.mail(ZOE) == (550, b"5.7.1 We do not take mail from this sender")
+        assert "auth" not in client.esmtp_features
+        assert client.docmd("AUTH", f"PLAIN {CREDENTIALS}") == (538, b"5.7.11 Start TLS before you log in")
+        assert client.mail(ZOE) == (530, b"5.7.0 Must issue STARTTLS first")
         assert client.rcpt(SUPPORT)[0] == 503
+        client.starttls(context=doors.pair.client)
+        client.ehlo()
+        assert client.esmtp_features["auth"].split() == ["PLAIN", "LOGIN"]
+        assert client.mail(ZOE) == (530, b"5.7.0 Authentication required")
+        assert client.rcpt(SUPPORT)[0] == 503
+
+
+# -- submission by login ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def users(opened: Doors) -> Iterator[list[str]]:
+    """Accounts made by the command, while the daemon runs."""
+    file = opened.relay.folder / "password"
+    file.write_text(PASSWORD + "\n", "utf-8")
+    for user, *addresses in ((ZOE, "--address", "zoe.b@staff.test"), ("printer", "--address", "*@devices.test")):
+        opened.relay.run("user", "add", user, *addresses, "--password-file", str(file))
+    yield [ZOE, "printer"]
+    opened.relay.run("user", "remove", "printer")
+
+
+def test_who_logs_in_reaches_anybody_and_support_in_cc_closes(doors: Doors, users: list[str]) -> None:
+    """AUTH is proof (DESIGN 6): the mail goes out as it came, the ticket is closed, and trace says why."""
+    asked, question = letter("to be answered", to=SUPPORT, sender=CUSTOMER)
+    with doors.at_mx() as client:
+        client.sendmail(CUSTOMER, [SUPPORT], question, ["BODY=8BITMIME"])
+    assert set(doors.got(asked)) == {ANN}
+
+    message_id, octets = letter("login answer", to=CUSTOMER, cc=SUPPORT, replies_to=asked)
+    with doors.logged_in() as client:
+        assert not client.sendmail(ZOE, [CUSTOMER, SUPPORT, ELSEWHERE], octets, ["BODY=8BITMIME"])
+    got = doors.got(message_id)
+
+    assert set(got) == {CUSTOMER, ELSEWHERE, ANN}
+    assert_as_it_came(got[CUSTOMER], octets)
+    assert b"with ESMTPSA" in got[CUSTOMER].octets
+    assert ZOE.encode() not in got[CUSTOMER].octets.removesuffix(octets), "who logged in is nobody else's business"
+    (ticket,) = doors.tickets("to be answered")
+    assert ticket["stage"] == "CLOSED"
+    decision = doors.life(message_id)["decision"]
+    assert (decision["direction"], decision["proven"], decision["proven_by"]) == ("outbound", True, f"AUTH {ZOE}")
+    told = doors.relay.run("trace", message_id, "--language", "en").out
+    assert f"logged in by AUTH as {ZOE}" in told
+
+
+def test_a_colleague_writes_as_the_desk(doors: Doors, users: list[str]) -> None:
+    """Shared addresses are everybody's who logs in; the mail counts as a colleague's."""
+    message_id, octets = letter("as the desk", to=CUSTOMER, cc="help@desk.test", sender=f"Support <{SUPPORT}>")
+    with doors.logged_in("printer") as client:
+        client.sendmail(SUPPORT, [CUSTOMER, "help@desk.test"], octets, ["BODY=8BITMIME"])
+    got = doors.got(message_id)
+
+    assert set(got) == {CUSTOMER, ANN}
+    assert_as_it_came(got[CUSTOMER], octets)
+    (ticket,) = doors.tickets("as the desk")
+    assert (ticket["stage"], ticket["customer"]) == ("CLOSED", CUSTOMER)
+
+
+@pytest.mark.parametrize(
+    ("user", "reverse_path", "author"),
+    [
+        pytest.param(ZOE, ZOE, ZOE, id="himself"),
+        pytest.param(ZOE, "zoe.b@staff.test", "Zoë <Zoe.B@STAFF.test>", id="a-listed-address"),
+        pytest.param(ZOE, "zoe+news@staff.test", ZOE, id="with-a-detail"),
+        pytest.param(ZOE, "", ZOE, id="null-reverse-path"),
+        pytest.param(ZOE, "relay@desk.test", "help@desk.test", id="the-desks"),
+        pytest.param("printer", "any@devices.test", "other@devices.test", id="a-whole-domain"),
+    ],
+)
+def test_what_somebody_may_write_as_is_taken(
+    doors: Doors, users: list[str], user: str, reverse_path: str, author: str
+) -> None:
+    name = f"own {user} {reverse_path}".replace("@", ".").replace("+", "-")
+    message_id, octets = letter(name, to=CUSTOMER, sender=author)
+    with doors.logged_in(user) as client:
+        assert not client.sendmail(reverse_path, [CUSTOMER], octets, ["BODY=8BITMIME"])
+    assert set(doors.got(message_id)) == {CUSTOMER}
+
+
+@pytest.mark.parametrize(
+    "reverse_path",
+    [
+        pytest.param(ANN, id="a-colleague"),
+        pytest.param(CUSTOMER, id="a-customer"),
+        pytest.param("zoe@devices.test", id="another-domain"),
+        pytest.param("support+b-0123456789abcdef@desk.test", id="a-bounce-address"),
+    ],
+)
+def test_another_reverse_path_is_refused_at_mail(doors: Doors, users: list[str], reverse_path: str) -> None:
+    with doors.logged_in() as client:
+        client.ehlo()
+        assert client.mail(reverse_path) == (550, b"5.7.1 You may not send as this address; use one of your own")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param(f"From: Ann <{ANN}>", id="a-colleague"),
+        pytest.param(f"From: {ZOE}, {ANN}", id="one-of-two"),
+        pytest.param(f"From: {ZOE}\r\nFrom: {ANN}", id="two-fields"),
+        pytest.param(f"Subject: no author\r\nfrom : {ANN}\r\nFrom: {ZOE}", id="odd-second-field"),
+        pytest.param(f"From: {ZOE}\r\nSender: {ANN}", id="sender"),
+        pytest.param(f"From: {ANN} <{ZOE}>", id="address-for-a-name"),
+        pytest.param(f"From: Ann {ANN}>, {ZOE}", id="half-an-address"),
+        pytest.param("From: Nobody", id="no-address"),
+        pytest.param("Subject: no author at all", id="none"),
+    ],
+)
+def test_another_author_is_refused_at_the_dot(doors: Doors, users: list[str], header: str) -> None:
+    octets = f"{header}\r\nTo: {CUSTOMER}\r\n\r\nHello\r\n".encode()
+    with doors.logged_in() as client:
+        client.ehlo()
+        client.mail(ZOE)
+        client.rcpt(CUSTOMER)
+        code, text = client.data(octets)
+    assert (code, text) == (550, b"5.7.1 From must be one address of your own, or one that the desk shares")
+    assert not doors.sink.messages
+
+
+def test_a_disabled_user_is_out_at_once_in_open_sessions_too(doors: Doors, users: list[str]) -> None:
+    with doors.logged_in() as client:
+        client.ehlo()
+        assert client.mail(ZOE)[0] == 250
+        doors.relay.run("user", "disable", ZOE)
+        client.rcpt(CUSTOMER)
+        assert client.data(letter("too late", to=CUSTOMER)[1])[0] == 550
+        assert client.mail(ZOE)[0] == 550
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            doors.logged_in(peer="127.0.0.3")
+        doors.relay.run("user", "enable", ZOE)
+        assert client.mail(ZOE)[0] == 250
+
+
+def test_no_password_stands_in_log_store_or_answers(doors: Doors, users: list[str]) -> None:
+    with pytest.raises(smtplib.SMTPAuthenticationError):
+        doors.logged_in(peer="127.0.0.4", password="a wrong but telling word")
+    listed = doors.relay.run("user", "list", "--json").out
+    kept = [file for file in doors.relay.folder.rglob("*") if file.is_file() and file.name != "password"]
+    octets = b"".join(file.read_bytes() for file in kept) + listed.encode()
+
+    assert b"login.failed" in octets, "the failure is told"
+    for secret in (PASSWORD, CREDENTIALS, "a wrong but telling word"):
+        assert secret.encode() not in octets
+    assert b"$argon2id$" not in listed.encode() + doors.relay.log_path.read_bytes()
 
 
 # -- mx --------------------------------------------------------------------------------------------------------------

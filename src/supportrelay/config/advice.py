@@ -59,8 +59,11 @@ def _networks(config: Config) -> _Advice:
                 f"{network} is wider than /{widest}: every machine in it is believed to be staff and can close tickets",
             )
     for i, listener in enumerate(config.listen):
-        if listener.role is Role.SUBMISSION and not config.trusted_networks:
-            yield ("listen", i, "role"), "nobody can be proven here: trusted_networks is empty"
+        if listener.role is Role.SUBMISSION and not config.trusted_networks and listener.tls is None:
+            yield (
+                ("listen", i, "role"),
+                "nobody can be proven here: trusted_networks is empty, and without tls nobody can log in",
+            )
 
 
 def _addresses(config: Config) -> _Advice:

@@ -53,8 +53,8 @@ class ListenConfig(Section):
     role: Role = Field(
         default=Role.MX,
         description="mx: takes mail for your own addresses only, from anybody. submission: any recipient, from "
-        "trusted_networks and from who logs in, over TLS only ('supportrelay user add'). lmtp: as mx, by LMTP (RFC 2033) from a mail server near by, at a path or a port; its address "
-        "proves no sender.",
+        "trusted_networks and from who logs in, over TLS only ('supportrelay user add'). lmtp: as mx, by LMTP "
+        "(RFC 2033) from a mail server near by, at a path or a port; its address proves no sender.",
     )
     proxy_from: tuple[Network, ...] = Field(
         default=(),
