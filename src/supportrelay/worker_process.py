@@ -159,6 +159,7 @@ class _Work:
             tls_implicit=listen.tls.implicit if listen.tls else False,
             proxies=listen.proxy_from,
             limits=limits_of(parts.config),
+            spool_folder=parts.config.state_folder,
             census=self._census,
             login=self._logins.login if self._logins and bound.role is Role.SUBMISSION else None,
         )

@@ -37,6 +37,7 @@ __all__ = [
     "NOT_OURS",
     "NOT_STORED",
     "NO_HTTP",
+    "NO_ROOM",
     "OK",
     "RCPT_FIRST",
     "RECIPIENT_OK",
@@ -103,6 +104,7 @@ LOGGED_IN = Reply(235, "2.7.0", "Authentication successful")
 
 # Ours or weather: the client keeps the mail and tries again.
 NOT_STORED = Reply(451, "4.3.0", "Cannot take mail now, please try again")
+NO_ROOM = Reply(452, "4.3.1", "Cannot take mail now, please try again later")
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients, send the rest separately")  # RFC 5321 §4.5.3.1.10
 TLS_NOT_AVAILABLE = Reply(454, "4.7.0", "TLS is not available now")
 SHUTTING_DOWN = Reply(421, "4.3.2", "Service is shutting down, please try again")

@@ -21,8 +21,6 @@ log = get_logger()
 # RFC 5321 §6.3 says 100; DESIGN 5 takes Postfix's 50.
 MAX_RECEIVED = 50
 
-_NO_ROOM = Reply(452, "4.3.1", "Cannot take mail now, please try again later")
-
 # Up to here a message is read whole before it is accepted; above it only the beginning is, and the rest when it is
 # assessed.
 WHOLE_OCTETS = 256 * 1024
@@ -72,7 +70,7 @@ class Accept:
             await office.store.accept(accepted, None if waits else office.lease())
         except TransientFailure as exc:
             log.error("message.not_stored", queue_id=accepted.queue_id, detail=str(exc))
-            return _NO_ROOM if exc.status == _NO_ROOM.status else reply.NOT_STORED
+            return reply.NO_ROOM if exc.status == reply.NO_ROOM.status else reply.NOT_STORED
         log.debug("message.accepted", queue_id=accepted.queue_id, size_octets=len(octets), peer=envelope.peer.ip)
         if not waits:
             self._go_on(accepted, facts if is_whole else None)

@@ -119,7 +119,7 @@ class Certificates:
 
 def _stamp(pair: Pair) -> object:
     """What differs when a file was written or replaced; links are followed, as certbot changes those."""
-    found = []
+    found: list[object] = []
     for file in pair:
         try:
             stat = file.stat()

@@ -1,11 +1,15 @@
 """What the sessions of one listener share: whom to ask, how much of anything a client gets, who is there."""
 
 import asyncio
+import errno
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from pathlib import Path
 from typing import Protocol
 
 from supportrelay.core import reply as say
@@ -116,6 +120,42 @@ class Client(Protocol):
         ...
 
 
+class Budget:
+    """Large messages in memory at once, while the store takes them; the others wait on disk, first come first served.
+
+    One of any size always gets its turn.
+    """
+
+    def __init__(self) -> None:
+        self._used = 0
+        self._waiting: deque[asyncio.Event] = deque()
+
+    @asynccontextmanager
+    async def held(self, octets: int, limit: int) -> AsyncIterator[None]:
+        """Hold so many octets, as soon as no more than ``limit`` are held together."""
+        if self._used and (self._waiting or self._used + octets > limit):
+            await self._wait(octets, limit)
+        self._used += octets
+        try:
+            yield
+        finally:
+            self._used -= octets
+            if self._waiting:
+                self._waiting[0].set()
+
+    async def _wait(self, octets: int, limit: int) -> None:
+        mine = asyncio.Event()
+        self._waiting.append(mine)
+        try:
+            while self._used and (self._waiting[0] is not mine or self._used + octets > limit):
+                await mine.wait()
+                mine.clear()
+        finally:
+            self._waiting.remove(mine)
+            if self._waiting:
+                self._waiting[0].set()
+
+
 @dataclass(slots=True, eq=False)
 class Intake:
     """What all sessions of one listener share: its settings and who is there.
@@ -123,6 +163,8 @@ class Intake:
     Attributes:
         policy, max_size, tls_context: Asked anew each time, so that a reload changes them under open sessions.
         takes: Running custody tasks; they end even when their client is gone.
+        spool_folder: Where large messages wait until they are whole; None: in memory.
+        memory: For large messages while custody is taken of them.
     """
 
     role: Role
@@ -136,9 +178,12 @@ class Intake:
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     login: Login | None = None
     limits: Limits = field(default_factory=Limits)
+    spool_folder: Path | None = None
+    memory: Budget = field(default_factory=Budget)
     census: Census = field(default_factory=lambda: Census.alone(time.monotonic))
     sessions: set[Client] = field(default_factory=set)
     takes: set[asyncio.Task[Reply]] = field(default_factory=set)
+    writes: set[asyncio.Task[None]] = field(default_factory=set)
     is_closing: bool = False
     _quiet: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -185,6 +230,13 @@ class Intake:
         task.add_done_callback(self._end_take)
         return task
 
+    def begin_write(self, content: ContentReader) -> asyncio.Task[None]:
+        """Have a thread write a piece of a large message."""
+        task = asyncio.get_running_loop().create_task(asyncio.to_thread(content.write_piece))
+        self.writes.add(task)
+        task.add_done_callback(self.writes.discard)
+        return task
+
     def _end_take(self, task: asyncio.Task[Reply]) -> None:
         self.takes.discard(task)
         self._tell_quiet()
@@ -214,19 +266,27 @@ def _is_in(ip: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
 
 async def _take_custody(intake: Intake, envelope: Envelope, content: ContentReader) -> Reply:
     try:
-        is_large = content.size_octets > _LARGE
-        octets = await asyncio.to_thread(content.octets) if is_large else content.octets()
-        if len(octets) > intake.max_size():  # stray CR and LF became two octets
-            return say.TOO_LARGE
-        if count_received(octets) > HOPS_LIMIT:
-            log.info("message.refused", reply=str(say.LOOP), reverse_path=envelope.reverse_path, peer=envelope.peer.ip)
-            return say.LOOP
-        return await intake.take(envelope, octets)
+        if content.size_octets <= _LARGE:
+            return await _take(intake, envelope, content.octets())
+        async with intake.memory.held(content.size_octets, intake.max_size()):
+            return await _take(intake, envelope, await asyncio.to_thread(content.octets))
     except TransientFailure as exc:
         log.warning("message.not_stored", status=exc.status, detail=exc.detail)
         return Reply(452 if exc.status == "4.3.1" else 451, exc.status, exc.text)
     except PermanentFailure as exc:
         return Reply(554, exc.status, exc.text)
+    except OSError as exc:
+        log.warning("message.not_stored", status=say.NOT_STORED.status, detail=f"spool: {exc}")
+        return say.NO_ROOM if exc.errno in {errno.ENOSPC, errno.EDQUOT} else say.NOT_STORED
     except Exception:  # whatever it is, the client keeps the mail and tries again
         log.exception("session.failed", station="take")
         return say.NOT_STORED
+
+
+async def _take(intake: Intake, envelope: Envelope, octets: bytes) -> Reply:
+    if len(octets) > intake.max_size():  # stray CR and LF became two octets
+        return say.TOO_LARGE
+    if count_received(octets) > HOPS_LIMIT:
+        log.info("message.refused", reply=str(say.LOOP), reverse_path=envelope.reverse_path, peer=envelope.peer.ip)
+        return say.LOOP
+    return await intake.take(envelope, octets)

@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 
 from supportrelay.core.envelope import Role
 from supportrelay.edge.smtp_in.census import Census
@@ -69,6 +70,7 @@ async def start_listener(
     proxies: Sequence[IPv4Network | IPv6Network] = (),
     login: Login | None = None,
     limits: Limits | None = None,
+    spool_folder: Path | None = None,
     census: Census | None = None,
 ) -> Listener:
     """Serve SMTP on a bound socket, on the running event loop.
@@ -87,6 +89,7 @@ async def start_listener(
         proxies: Whoever connects from there must begin with a PROXY header, which says who the client is.
         login: Checks who logs in; AUTH is offered over TLS only. None: nobody can.
         limits: None takes the defaults.
+        spool_folder: On disk, where large messages wait until they are whole; None: in memory.
         census: Counts connections together with other listeners and processes; None: this one alone.
 
     Raises:
@@ -104,6 +107,7 @@ async def start_listener(
         proxies=tuple(proxies),
         login=login,
         limits=limits or Limits(),
+        spool_folder=spool_folder,
         census=census or Census.alone(time.monotonic),
     )
     loop = asyncio.get_running_loop()

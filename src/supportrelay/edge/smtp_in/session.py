@@ -307,7 +307,7 @@ class Session(LoginDialogue):
         elif not self._forward_paths:
             self._say(say.RCPT_FIRST)
         elif not self._is_early():
-            self.content = ContentReader(self.intake.max_size())
+            self.content = ContentReader(self.intake.max_size(), self.intake.spool_folder)
             self.data_at = self.heard_at
             self.say_line(_START_INPUT)
 
@@ -322,6 +322,9 @@ class Session(LoginDialogue):
         if rest is None:
             if content.size_octets > 2 * self.intake.max_size() + PENDING_LIMIT:
                 self.leave(say.TOO_LARGE)  # it had its chance to come to an end (C17)
+            elif content.wants_to_write:
+                self.is_waiting = True
+                self.intake.begin_write(content).add_done_callback(self._end_write)
             return
         self.content = None
         self.pending += rest
@@ -342,6 +345,10 @@ class Session(LoginDialogue):
             self.content = None
             self.pending += data[skipped:]
             self.answer_lines()
+
+    def _end_write(self, _task: asyncio.Task[None]) -> None:
+        self.is_waiting = False
+        self.answer_lines()
 
     def _end_take(self, task: asyncio.Task[Reply]) -> None:
         self.is_waiting = False

@@ -1,0 +1,54 @@
+"""A large message on its way in: octets on disk instead of in memory, gone with whoever holds them."""
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+__all__ = ["Spool"]
+
+
+class Spool:
+    """A file without a name, so that a crash leaves nothing behind. All calls block.
+
+    Nothing is synced here: a message is ours only when the store has it.
+
+    Raises:
+        OSError: The folder takes no file; from `write`: the disk is full.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            self._descriptor = os.open(folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+        except OSError:  # a file system without nameless files
+            self._descriptor, name = tempfile.mkstemp(dir=folder)
+            Path(name).unlink()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def write(self, octets: bytes) -> None:
+        """Append."""
+        view = memoryview(octets)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+    def read(self) -> bytes:
+        """Everything that was written."""
+        size = os.fstat(self._descriptor).st_size
+        pieces = []
+        at = 0
+        while at < size:
+            piece = os.pread(self._descriptor, size - at, at)
+            if not piece:
+                raise OSError("a spooled message became shorter")
+            pieces.append(piece)
+            at += len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self) -> None:
+        """Give the disk's space back; a second time does nothing."""
+        descriptor, self._descriptor = getattr(self, "_descriptor", -1), -1
+        if descriptor >= 0:
+            with suppress(OSError):
+                os.close(descriptor)
