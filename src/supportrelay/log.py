@@ -56,6 +56,7 @@ EVENTS: dict[str, str] = {
     "message.put_off": "A message could not be decided now; it is tried again.",
     "message.lease_lost": "Another worker took a message over; this one lets go.",
     "message.station_broke": "A station broke on a message; it is tried again, and held the third time.",
+    "message.held": "A message broke a station three times, or killed its worker: a person has to look.",
     "message.not_held": "A message that broke a station could not be held.",
     "message.failed_over": "Nobody got a message; Allmember gets it.",
     "robots.stopped": "Too much automatic mail of one kind: it is held for three hours, a person releases it.",

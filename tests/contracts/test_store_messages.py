@@ -118,6 +118,23 @@ async def test_each_claim_counts_as_one_more_try_but_handing_back_does_not(store
     assert claimed.tries == 3
 
 
+async def test_of_the_messages_whose_try_had_no_end_one_is_taken_at_a_time(store: SqliteStore) -> None:
+    """RELIABILITY F05: what kills its worker shall kill no other try then."""
+    for number in (1, 2, 3):
+        await store.accept(a_mail(f"q{number}", at=number), a_lease(until=10))
+    await store.accept(a_mail("q4", at=4), None)
+
+    nobody = await store.claim_messages(after(20), a_lease(until=50), 10, suspects=0)
+    claims = [await store.claim_messages(after(20), a_lease(until=50), 10) for _ in range(3)]
+
+    assert [(m.accepted.queue_id, m.is_suspect) for m in nobody] == [("q4", False)]
+    assert [[(m.accepted.queue_id, m.is_suspect) for m in claim] for claim in claims] == [
+        [("q1", True)],
+        [("q2", True)],
+        [("q3", True)],
+    ]
+
+
 async def test_a_settled_message_is_not_claimed_again(store: SqliteStore) -> None:
     await accept_and_settle(store, an_opening_settlement("q1"))
 
@@ -198,7 +215,7 @@ async def test_a_starting_instance_takes_back_what_its_earlier_life_held(store: 
     assert await store.take_back("here", after(2)) == 2
 
     messages = await store.claim_messages(after(2), a_lease("here:1:c"), 10)
-    assert [(m.accepted.queue_id, m.tries) for m in messages] == [("q1", 1)]
+    assert [(m.accepted.queue_id, m.tries) for m in messages] == [("q1", 2)]
     assert len(await store.claim_deliveries(after(2), a_lease("here:1:c"), 10)) == 1
 
 

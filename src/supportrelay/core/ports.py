@@ -312,7 +312,7 @@ class ClaimedMessage:
     """A message in ACCEPTED or WAITING whose lease we now hold.
 
     Attributes:
-        tries: How often a station broke on it, this time counted in.
+        tries: How often it was begun without coming to an end, this time counted in.
         released_by: Who released it from hold; nothing holds it again for the same reason. "" for all others.
     """
 
@@ -320,6 +320,11 @@ class ClaimedMessage:
     tries: int
     first_wait_at: datetime | None
     released_by: str = ""
+
+    @property
+    def is_suspect(self) -> bool:
+        """An earlier try came to no end: it may be what killed its worker."""
+        return self.tries > 1
 
 
 @value_class
@@ -330,6 +335,7 @@ class ClaimedDelivery:
         attempt: Number of this attempt, from 1.
         ticket_id: Of its message.
         form: What of the mail it holds, and ``form_why``: the refusal that led to it (`core.ladder.why_of`).
+        is_suspect: It was cut off twice; what killed its worker may be this one.
     """
 
     delivery_id: int
@@ -344,6 +350,7 @@ class ClaimedDelivery:
     new_message_id: str = ""
     form: DeliveryForm = DeliveryForm.FULL
     form_why: str = ""
+    is_suspect: bool = False
 
 
 @value_class
@@ -449,14 +456,26 @@ class Store(Protocol):
         """Commit the end of an attempt."""
         ...
 
-    async def claim_messages(self, now: datetime, lease: Lease, limit: int) -> list[ClaimedMessage]:
-        """Take due, unleased messages in ACCEPTED or WAITING, oldest first; each counts as one more try."""
+    async def claim_messages(
+        self, now: datetime, lease: Lease, limit: int, *, suspects: int = 1
+    ) -> list[ClaimedMessage]:
+        """Take due, unleased messages in ACCEPTED or WAITING, oldest first; each counts as one more try.
+
+        Args:
+            suspects: How many of them at most may have a try behind them that came to no end. What killed a worker is
+                among these; taken one at a time it kills nobody else's try (F05).
+        """
         ...
 
-    async def claim_deliveries(self, now: datetime, lease: Lease, limit: int) -> list[ClaimedDelivery]:
+    async def claim_deliveries(
+        self, now: datetime, lease: Lease, limit: int, *, suspects: int = 1
+    ) -> list[ClaimedDelivery]:
         """Take due, unleased deliveries, oldest first, and record the beginning of an attempt for each.
 
         A delivery in SENDING whose lease ran out is due at once (its attempt has a beginning and no end).
+
+        Args:
+            suspects: How many of them at most may have been cut off twice; see `claim_messages`.
         """
         ...
 

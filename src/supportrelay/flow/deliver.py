@@ -211,13 +211,15 @@ def _tell(attempted: Attempted, begun: _Begun, outcome: Outcome) -> None:
     if attempted.state == DeliveryState.DELIVERED:
         log.debug("delivery.delivered", queue_id=attempted.queue_id, attempt=begun.attempt)
         return
-    values = {
+    values: dict[str, object] = {
         "queue_id": attempted.queue_id,
         "recipient": begun.recipient,
         "attempt": begun.attempt,
         "reply": outcome.reply,
         "cause": str(outcome.cause),
     }
+    if outcome.is_uncertain:  # nobody answered the dot: the mail may have arrived (F06)
+        values["may_be_sent_twice"] = True
     if attempted.other_form is not None:
         log.warning("delivery.reshaped", **values, form=str(attempted.other_form.form))
     elif attempted.state == DeliveryState.DEFERRED:

@@ -4,7 +4,9 @@ Whoever accepts a message holds its lease and goes on with it; nothing polls on 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -27,6 +29,8 @@ _SWEEP_S = 60.0
 # A delivery checked before DATA within this time of its lease's beginning needs no look at the store.
 _FRESH = timedelta(seconds=20)
 _MAX_TRIES = 3
+# What broke a station is tried again after so long, not when its lease runs out.
+_BROKE_WAIT = timedelta(seconds=2)
 # Contents worked on at once, in octets, and how many messages are taken from the store at a time.
 _MAX_OCTETS = 256 * 1024 * 1024
 _MAX_CLAIM = 16
@@ -48,6 +52,9 @@ class Worker:
         self._messages: dict[str, Any] = {}
         self._deliveries: dict[int, Any] = {}
         self._octets = 0
+        # Of what may have killed a worker one at a time is begun: the others must not be cut off with it (F05).
+        self._suspect_message = ""
+        self._suspect_delivery = 0
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -82,6 +89,7 @@ class Worker:
         try:
             rulebook = office.rulebook()
             begun = await self._journey.decide(rulebook, accepted, facts, is_released=is_released)
+            self._clear(accepted.queue_id)
             if begun is None:
                 return
             copies: Copies = {}
@@ -102,9 +110,9 @@ class Worker:
             log.warning("message.put_off", queue_id=accepted.queue_id, detail=str(exc))
         except Exception:
             log.exception("message.station_broke", queue_id=accepted.queue_id, tries=tries)
-            if tries >= _MAX_TRIES:
-                await self._hold(accepted.queue_id)
+            await (self._hold if tries >= _MAX_TRIES else self._try_soon)(accepted.queue_id)
         finally:
+            self._clear(accepted.queue_id)
             self._messages.pop(accepted.queue_id, None)
             self._octets -= len(accepted.octets)
 
@@ -113,6 +121,24 @@ class Worker:
             await self._office.store.hold_message(queue_id, "station_broke", self._office.now())
         except TransientFailure as exc:
             log.warning("message.not_held", queue_id=queue_id, detail=str(exc))
+        else:
+            log.error("message.held", queue_id=queue_id, why="station_broke")
+
+    async def _try_soon(self, queue_id: str) -> None:
+        """Let the lease run out soon; whoever finds it then counts one more try."""
+        office = self._office
+        lease = replace(office.lease(), until=office.now() + _BROKE_WAIT)
+        with contextlib.suppress(TransientFailure):
+            await office.store.renew(office.now(), lease, [queue_id], [])
+
+    def _clear(self, one: str | int) -> None:
+        """It killed nobody as far as anything of ours could break on it: the next suspect may go."""
+        if one == self._suspect_message:
+            self._suspect_message = ""
+            self.wake()
+        elif one == self._suspect_delivery:
+            self._suspect_delivery = 0
+            self.wake()
 
     async def _attempt(
         self, rulebook: Rulebook, queue_id: str, delivery_id: int, attempt: Coroutine[Any, Any, Reported]
@@ -130,6 +156,7 @@ class Worker:
         except Exception:
             log.exception("delivery.station_broke", queue_id=queue_id)
         finally:
+            self._clear(delivery_id)
             self._deliveries.pop(delivery_id, None)
 
     async def _fail_over(self, rulebook: Rulebook) -> None:
@@ -183,18 +210,27 @@ class Worker:
             await asyncio.wait(self._tasks, timeout=_POLL_S, return_when=asyncio.FIRST_COMPLETED)
             return True
         office = self._office
-        messages = await office.store.claim_messages(office.now(), office.lease(), min(free, _MAX_CLAIM))
+        suspects = int(not self._suspect_message)
+        messages = await office.store.claim_messages(
+            office.now(), office.lease(), min(free, _MAX_CLAIM), suspects=suspects
+        )
         for message in messages:
+            self._suspect_message = message.accepted.queue_id if message.is_suspect else self._suspect_message
             self._start(self._take_up(message))
         free -= len(messages)
-        deliveries = await office.store.claim_deliveries(office.now(), office.lease(), free) if free > 0 else []
+        if free <= 0:
+            return True
+        suspects = int(not self._suspect_delivery)
+        deliveries = await office.store.claim_deliveries(office.now(), office.lease(), free, suspects=suspects)
         for delivery in deliveries:
+            self._suspect_delivery = delivery.delivery_id if delivery.is_suspect else self._suspect_delivery
             self._start(self._deliver(delivery))
         return bool(messages or deliveries)
 
     async def _take_up(self, claimed: ClaimedMessage) -> None:
-        if claimed.tries > _MAX_TRIES and claimed.first_wait_at is None and not claimed.released_by:
+        if claimed.tries > _MAX_TRIES:
             await self._hold(claimed.accepted.queue_id)
+            self._clear(claimed.accepted.queue_id)
             return
         await self._carry(claimed.accepted, None, tries=claimed.tries, is_released=bool(claimed.released_by))
 
@@ -213,6 +249,7 @@ class Worker:
 
     async def _still_ours(self, delivery_id: int) -> bool:
         """The fencing check: a lease taken a moment ago is ours; an older one is asked for and prolonged."""
+        self._clear(delivery_id)
         begun_at = self._deliveries.get(delivery_id)
         office = self._office
         if begun_at is not None and office.now() - begun_at < _FRESH:

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from supportrelay.core.delivery import (
     Cause,
@@ -72,6 +73,8 @@ SELECT count(*) FROM changes WHERE message = ?1 AND delivery_id = ?2 AND what = 
 (SELECT max(id) FROM changes WHERE message = ?1 AND delivery_id = ?2 AND what IN
 ('delivery.deferred', 'delivery.failed', 'delivery.delivered', 'delivery.held', 'delivery.reshaped')), 0)"""
 _MAX_CUT_OFF = 3
+_SUSPICIOUS = 2
+_SUSPECTS_PASSED = 100
 _ATTEMPTED = """
 SELECT state, attempts, begun_at, message, recipient FROM deliveries WHERE id = ?"""
 _END = "UPDATE deliveries SET state = ?, due_at = ?, holder = NULL, last_reply = ? WHERE id = ?"
@@ -105,19 +108,28 @@ def has_due_deliveries(connection: sqlite3.Connection, now: int) -> bool:
 
 
 def claim_deliveries(
-    connection: sqlite3.Connection, now: datetime, holder: str, until: int, limit: int
+    connection: sqlite3.Connection, now: datetime, holder: str, until: int, limit: int, suspects: int
 ) -> list[ClaimedDelivery]:
     """Take due copies, oldest first, each with a new attempt recorded.
 
     One that was under way whenever its worker died may be what killed it: after three times a person decides.
     """
     at = to_microseconds(now)
-    rows = []
-    for row in connection.execute(_DUE, (at, limit)).fetchall():
-        if row[1] == DeliveryState.SENDING and _cut_off(connection, row[4], row[0]) >= _MAX_CUT_OFF:
+    rows: list[Any] = []
+    alone: set[int] = set()
+    for row in connection.execute(_DUE, (at, limit + _SUSPECTS_PASSED)).fetchall():
+        if len(rows) == limit:
+            break
+        cut_off = 1 + _cut_off(connection, row[4], row[0]) if row[1] == DeliveryState.SENDING else 0
+        if cut_off >= _MAX_CUT_OFF:
             _hold(connection, row[4], row[0], row[5], row[6], at)
-        else:
-            rows.append(row)
+            continue
+        if cut_off >= _SUSPICIOUS:
+            if not suspects:
+                continue
+            suspects -= 1
+            alone.add(row[0])
+        rows.append(row)
     connection.executemany(_CLAIM, [(at, holder, until, row[0]) for row in rows])
     # An attempt with a beginning and no end: its worker is gone, the copy may or may not have arrived.
     lost = [
@@ -148,6 +160,7 @@ def claim_deliveries(
             new_message_id=row[8],
             form=DeliveryForm(row[16]),
             form_why=row[17],
+            is_suspect=row[0] in alone,
         )
         for row in rows
     ]
@@ -159,7 +172,7 @@ def _cut_off(connection: sqlite3.Connection, seq: int, delivery_id: int) -> int:
 
 def _hold(connection: sqlite3.Connection, seq: int, delivery_id: int, queue_id: str, recipient: str, now: int) -> None:
     connection.execute(_END, (DeliveryState.HELD, None, "", delivery_id))
-    why = {"recipient": recipient, "text": f"cut off {_MAX_CUT_OFF + 1} times: its worker died"}
+    why = {"recipient": recipient, "text": f"cut off {_MAX_CUT_OFF} times: its worker died"}
     write_change(connection, change_row(now, "delivery.held", "relay", why, message=seq, delivery_id=delivery_id))
     alarm_held(connection, queue_id, why["text"], now)
     update_message(connection, seq, waits_for_us=False)

@@ -12,16 +12,18 @@ from supportrelay.edge.store.rows import clean_text, pack_paths, pack_peer, to_m
 __all__ = ["Claimed", "accept", "claim_messages", "content", "has_due_messages", "hold_message"]
 
 _INSERT_MESSAGE = """
-INSERT INTO messages (queue_id, state, due_at, holder, accepted_at, size_octets, is_smtputf8, message_id, subject,
-reverse_path, forward_paths, peer) VALUES (?, 'accepted', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+INSERT INTO messages (queue_id, state, due_at, holder, tries, accepted_at, size_octets, is_smtputf8, message_id,
+subject, reverse_path, forward_paths, peer) VALUES (?, 'accepted', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _INSERT_CONTENT = "INSERT INTO contents (message, octets, file) VALUES (?, ?, ?)"
 
 _HAS_DUE = """
 SELECT 1 FROM messages INDEXED BY messages_at_work
 WHERE state = ? AND state NOT IN ('delivered', 'filed') AND due_at <= ? LIMIT 1"""
 _DUE = """
-SELECT seq, accepted_at FROM messages INDEXED BY messages_at_work
+SELECT seq, accepted_at, tries FROM messages INDEXED BY messages_at_work
 WHERE state = ? AND state NOT IN ('delivered', 'filed') AND due_at <= ? ORDER BY due_at, seq LIMIT ?"""
+# How many of them are passed over to find others behind them.
+_SUSPECTS_PASSED = 100
 _CLAIM = """
 UPDATE messages SET holder = ?, due_at = ?, tries = tries + 1 WHERE seq = ?
 RETURNING queue_id, reverse_path, forward_paths, peer, is_smtputf8, accepted_at, message_id, subject, tries,
@@ -54,6 +56,7 @@ def accept(connection: sqlite3.Connection, message: Accepted, holder: str | None
             message.queue_id,
             until if holder else at,
             holder,
+            int(holder is not None),  # who accepts goes on with it: that is the first try
             at,
             len(message.octets),
             envelope.is_smtputf8,
@@ -75,12 +78,15 @@ def has_due_messages(connection: sqlite3.Connection, now: int) -> bool:
     return any(connection.execute(_HAS_DUE, (state, now)).fetchone() for state in ("accepted", "waiting"))
 
 
-def claim_messages(connection: sqlite3.Connection, now: int, holder: str, until: int, limit: int) -> list[Claimed]:
+def claim_messages(
+    connection: sqlite3.Connection, now: int, holder: str, until: int, limit: int, suspects: int
+) -> list[Claimed]:
     """Take due messages, oldest first. A lease that ran out is due: ``due_at`` is its end."""
-    due = [row for state in ("accepted", "waiting") for row in connection.execute(_DUE, (state, now, limit))]
+    looked_at = limit + _SUSPECTS_PASSED
+    due = [row for state in ("accepted", "waiting") for row in connection.execute(_DUE, (state, now, looked_at))]
     due.sort(key=lambda row: (row[1], row[0]))
     claimed = []
-    for seq, _ in due[:limit]:
+    for seq in _one_by_one(due, limit, suspects):
         row = connection.execute(_CLAIM, (holder, until, seq)).fetchone()
         octets, file = connection.execute("SELECT octets, file FROM contents WHERE message = ?", (seq,)).fetchone() or (
             None,
@@ -89,6 +95,20 @@ def claim_messages(connection: sqlite3.Connection, now: int, holder: str, until:
         envelope = unpack_envelope(row[1], row[2], row[3], row[4])
         claimed.append(Claimed(row[0], envelope, row[5], row[6], row[7], row[8], row[9], row[10], octets, file))
     return claimed
+
+
+def _one_by_one(due: list[tuple[int, int, int]], limit: int, suspects: int) -> list[int]:
+    """Of these rows, so many; of those whose earlier try had no end at most ``suspects``."""
+    chosen: list[int] = []
+    for seq, _, tries in due:
+        if len(chosen) == limit:
+            break
+        if tries:
+            if not suspects:
+                continue
+            suspects -= 1
+        chosen.append(seq)
+    return chosen
 
 
 def content(connection: sqlite3.Connection, queue_id: str) -> tuple[bytes | None, str | None]:

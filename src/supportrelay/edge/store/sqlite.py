@@ -132,12 +132,14 @@ class SqliteStore(StoreViews, StoreUsers, StoreCrm, StoreOwn):
         """Commit a decision."""
         return await self.write(lambda c: settle(c, settlement))
 
-    async def claim_messages(self, now: datetime, lease: Lease, limit: int) -> list[ClaimedMessage]:
+    async def claim_messages(
+        self, now: datetime, lease: Lease, limit: int, *, suspects: int = 1
+    ) -> list[ClaimedMessage]:
         """Take due messages, oldest first."""
         at, until = to_microseconds(now), to_microseconds(lease.until)
         if not self.read(lambda c: intake.has_due_messages(c, at)):
             return []
-        claimed = await self.write(lambda c: intake.claim_messages(c, at, lease.holder, until, limit))
+        claimed = await self.write(lambda c: intake.claim_messages(c, at, lease.holder, until, limit, suspects))
         messages = [await self._with_content(message, now) for message in claimed]
         return [message for message in messages if message is not None]
 
@@ -184,12 +186,14 @@ class SqliteStore(StoreViews, StoreUsers, StoreCrm, StoreOwn):
         """Commit the end of an attempt."""
         return await self.write(lambda c: copies.report(c, attempted))
 
-    async def claim_deliveries(self, now: datetime, lease: Lease, limit: int) -> list[ClaimedDelivery]:
+    async def claim_deliveries(
+        self, now: datetime, lease: Lease, limit: int, *, suspects: int = 1
+    ) -> list[ClaimedDelivery]:
         """Take due deliveries, oldest first, and record the beginning of an attempt for each."""
         if not self.read(lambda c: copies.has_due_deliveries(c, to_microseconds(now))):
             return []
         until = to_microseconds(lease.until)
-        return await self.write(lambda c: copies.claim_deliveries(c, now, lease.holder, until, limit))
+        return await self.write(lambda c: copies.claim_deliveries(c, now, lease.holder, until, limit, suspects))
 
     async def add_failover(self, queue_id: str, deliveries: Sequence[NewDelivery], why: str, now: datetime) -> None:
         """Add copies for Allmember, once a message; none to add means that every way was tried."""
