@@ -29,8 +29,8 @@ from supportrelay.core.ports import (
     WhereFrom,
 )
 from supportrelay.core.robot_limits import Limit, RobotStop
+from supportrelay.edge.store import claims, intake, leases, lookup
 from supportrelay.edge.store import deliveries as copies
-from supportrelay.edge.store import intake, leases, lookup
 from supportrelay.edge.store.contents import LARGEST_IN_DATABASE_OCTETS, ContentFiles
 from supportrelay.edge.store.crm_store import StoreCrm
 from supportrelay.edge.store.database import as_failure, connect, prepare
@@ -190,10 +190,10 @@ class SqliteStore(StoreViews, StoreUsers, StoreCrm, StoreOwn):
         self, now: datetime, lease: Lease, limit: int, *, suspects: int = 1
     ) -> list[ClaimedDelivery]:
         """Take due deliveries, oldest first, and record the beginning of an attempt for each."""
-        if not self.read(lambda c: copies.has_due_deliveries(c, to_microseconds(now))):
+        if not self.read(lambda c: claims.has_due_deliveries(c, to_microseconds(now))):
             return []
         until = to_microseconds(lease.until)
-        return await self.write(lambda c: copies.claim_deliveries(c, now, lease.holder, until, limit, suspects))
+        return await self.write(lambda c: claims.claim_deliveries(c, now, lease.holder, until, limit, suspects))
 
     async def add_failover(self, queue_id: str, deliveries: Sequence[NewDelivery], why: str, now: datetime) -> None:
         """Add copies for Allmember, once a message; none to add means that every way was tried."""
