@@ -17,6 +17,7 @@ from contracts.store_samples import (
     from_ids,
 )
 from supportrelay.core.delivery import (
+    Cause,
     DeliveryForm,
     DeliveryKind,
     DeliveryState,
@@ -278,6 +279,22 @@ async def test_a_copy_that_a_report_calls_failed_is_failed(store: SqliteStore) -
     assert reported == Reported(MessageState.COMPOSED, nobody_got_it=True)
     assert await states(store, "q1") == ("composed", ["failed"])
     assert len(await store.nobody_got(after(-1), 10)) == 1
+
+
+async def test_a_report_of_the_mail_does_not_end_an_attempt_that_is_under_way(store: SqliteStore) -> None:
+    """It is about what went out before; the attempt tells for itself."""
+    settled = await accept_and_settle(store, an_opening_settlement("q1"))
+    delivery_id = delivery_ids(settled)[0]
+    outcome = Outcome(OutcomeKind.FAILED, Phase.DOT, status="5.3.4", text="too large", cause=Cause.SIZE)
+    other = OtherForm(DeliveryForm.LIGHT, "size", "<light@relay.test>")
+
+    await store.fail_delivery(delivery_id, outcome, after(500), other)
+
+    view = await store.delivery(delivery_id)
+    assert view is not None
+    assert (view.state, view.form) == (DeliveryState.SENDING, DeliveryForm.FULL)
+    changes = (await store.queue_show("q1"))["changes"]
+    assert changes[-1]["what"] == "delivery.reported"
 
 
 async def test_a_copy_for_content_refused_is_held_with_its_message(store: SqliteStore) -> None:

@@ -292,6 +292,28 @@ def test_what_a_later_server_reports_of_the_mail_is_answered_with_another_form(
     assert desk.life(message_id)["state"] == "delivered"
 
 
+def test_a_late_report_of_the_first_form_says_nothing_of_the_next(desk: Desk) -> None:
+    """Two servers behind the smarthost report the same refusal; the second must not cost the copy another form."""
+    sent, message_id = letter("reported twice")
+    (copy,) = desk.post(sent, CUSTOMER, SUPPORT)
+    light = copy
+    for number in (1, 2):
+        again = dsn(
+            copy.octets, [(OWNER, "failed", "5.3.4")], to=copy.reverse_path, message_id=f"<late.{number}@mx.test>"
+        )
+        arrived = desk.post(again.replace(b"no such user", b"too large"), "", copy.reverse_path)
+        assert len(arrived) == 2 - number
+        light = arrived[0] if arrived else light
+    gone = dsn(copy.octets, [(OWNER, "failed", "5.1.1")], to=copy.reverse_path, message_id="<late.3@mx.test>")
+    assert not desk.post(gone, "", copy.reverse_path)
+
+    found = delivery(desk, message_id)
+    assert (found["form"], found["state"]) == ("light", "delivered")
+    own = dsn(light.octets, [(OWNER, "failed", "5.3.4")], to=copy.reverse_path, message_id="<late.4@mx.test>")
+    assert len(desk.post(own.replace(b"no such user", b"too large"), "", copy.reverse_path)) == 1
+    assert delivery(desk, message_id)["form"] == "notice"
+
+
 def test_new_message_ids_name_each_other(desk: Desk) -> None:
     sent, message_id = letter("renamed file", to="new@desk.test")
     desk.sink.refuse("dot", TOO_LARGE, when=is_whole)

@@ -7,7 +7,7 @@ report.
 from dataclasses import replace
 
 from supportrelay.core.decision import CopyPlan, Decision, Direction, Recipient, TicketAction, TicketPlan
-from supportrelay.core.delivery import Cause, DeliveryKind, DeliveryState
+from supportrelay.core.delivery import Cause, DeliveryForm, DeliveryKind, DeliveryState
 from supportrelay.core.errors import TransientFailure
 from supportrelay.core.mailbox import Mailbox
 from supportrelay.core.owners import owners_of_deals
@@ -184,7 +184,7 @@ async def _act(
     is_possible = _is_only_possible(report, reported)
     for one in reported:
         copy, said = one.copy, one.said
-        if said is not None and one.is_failure and not is_possible:
+        if said is not None and one.is_failure and not is_possible and not _is_of_earlier_form(report, copy):
             text = f"reported later ({said.severity or 'failed'}, {said.cause or 'other'}): {said.diagnostic}"
             nobody_got_it |= await fail_copy(
                 office, copy, status=said.status, text=text, cause=_cause(said), address=assessment.sight.address
@@ -205,6 +205,15 @@ async def _act(
     ticket_id = reported[0].copy.ticket_id
     decision = _decision(assessment, Direction.REPORT, tuple(reasons), ticket_id=ticket_id, recipients=readers)
     return Filed(decision, Match(), tuple(changes))
+
+
+def _is_of_earlier_form(report: Report | None, copy: DeliveryView) -> bool:
+    """A late word on what was refused already; what goes out in its place has its own fate, and its own Message-ID."""
+    if copy.form == DeliveryForm.FULL:
+        return False
+    if report is not None and report.returned_message_id:
+        return report.returned_message_id != copy.message_id
+    return copy.state in {DeliveryState.DUE, DeliveryState.SENDING, DeliveryState.DEFERRED}
 
 
 def _cause(said: ReportedRecipient) -> Cause:

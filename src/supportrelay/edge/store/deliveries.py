@@ -251,7 +251,10 @@ def mails_outside(connection: sqlite3.Connection, ticket_id: int, limit: int) ->
 def fail_delivery(
     connection: sqlite3.Connection, delivery_id: int, outcome: Outcome, now: int, other_form: OtherForm | None = None
 ) -> Reported:
-    """A report said that a copy which the next host took did not arrive; another form of it is due at once."""
+    """A report said that a copy which the next host took did not arrive; another form of it is due at once.
+
+    While an attempt is under way or due, a refusal of the mail itself is only noted: that attempt will tell.
+    """
     row = connection.execute(_ATTEMPTED, (delivery_id,)).fetchone()
     if row is None:
         return Reported(MessageState.DEAD, nobody_got_it=False)
@@ -262,10 +265,13 @@ def fail_delivery(
         what, why["form"] = "delivery.reshaped", other_form.form
         connection.execute(_END, (DeliveryState.DEFERRED, now, clean_text(outcome.reply), delivery_id))
         _reshape(connection, seq, delivery_id, other_form)
+    elif other_form is not None and state in _OPEN:
+        what = "delivery.reported"
+        why["actions"] = [f"{recipient} failed {outcome.status}".strip()]
     elif state != DeliveryState.FAILED:
         connection.execute(_END, (DeliveryState.FAILED, None, clean_text(outcome.reply), delivery_id))
     write_changes(connection, [change_row(now, what, "relay", why, message=seq, delivery_id=delivery_id)])
-    return update_message(connection, seq, waits_for_us=False, now=now)
+    return update_message(connection, seq, waits_for_us=None if what == "delivery.reported" else False, now=now)
 
 
 def _view(row: tuple[int, str, str, str, int | None, str, str, str, str] | None) -> DeliveryView | None:
