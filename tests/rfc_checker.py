@@ -16,6 +16,7 @@
 =================  ================================================================================================
 """
 
+import codecs
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -183,6 +184,8 @@ def _allowed_forms(original: bytes, before: Entity, how: Circumstances) -> tuple
         forms, nature = {"wrapped"}, "words below base64"
     elif any(not _is_readable(text) for text in find_texts(before) if text is not before):
         forms, nature = {"wrapped"}, "a text that nobody can read"
+    elif any(_is_anything(text) for text in find_texts(before)):
+        forms |= {"wrapped"}
     if has_long_line and (nature or before.trouble):
         forms |= {"attached"}
     if before.trouble and before.trouble != "multipart without an end":
@@ -231,6 +234,17 @@ def _is_body(root: Entity, part: Entity) -> bool:
 def _is_readable(text: Entity) -> bool:
     known = text.encoding in {"7bit", "8bit", "binary", "base64", "quoted-printable"}
     return known and text.trouble not in {"no end of the header", "a line of the header is no field", "no header"}
+
+
+def _is_anything(text: Entity) -> bool:
+    """Octets over 127 that are no UTF-8, without a charset that says what they are."""
+    octets = decode(text)
+    label = text.parameters.get("charset", "").strip(" '\"").lower()
+    try:
+        is_named = bool(label) and codecs.lookup(label).name not in {"ascii", "utf-8"}
+    except LookupError:
+        is_named = False
+    return not is_named and "\ufffd" in octets.decode("utf-8", "replace")
 
 
 # --- the mail whole, behind a part with the banner

@@ -48,6 +48,9 @@ _CODECS = {
     "iso-8859-1": ["cp1252", "latin-1"],
     "tis-620": ["cp874"],
     "windows-874": ["cp874"],
+    "x-mac-roman": ["mac_roman"],
+    "x-mac-ce": ["mac_latin2"],
+    "x-mac-cyrillic": ["mac_cyrillic"],
     "utf-7": ["utf-7"],
     "unicode-1-1-utf-7": ["utf-7"],
 }

@@ -496,6 +496,37 @@ def test_japanese_text_under_a_wrong_label_is_not_mixed_with_another_charset() -
         assert seen_text(result) == banner_text(JAPANESE) + "こんにちは、田中です。\r\n"
 
 
+@pytest.mark.parametrize(
+    ("octets", "charset"),
+    [
+        pytest.param("Привет, как дела? Мы получили ваш заказ.".encode("koi8_r"), b"", id="koi8-r without a label"),
+        pytest.param("Привет".encode("koi8_r"), b"; charset=us-ascii", id="as ascii"),
+        pytest.param("Grüße".encode("latin_1"), b"; charset=x-ours", id="unknown"),
+        pytest.param("Zażółć gęślą jaźń".encode("cp1250"), b"; charset=utf-8", id="as utf-8"),
+        pytest.param("見積依頼".encode("cp932"), b"", id="too short to be sure"),
+    ],
+)
+def test_octets_in_an_unknown_charset_are_never_written_anew(octets: bytes, charset: bytes) -> None:
+    """A guess may be wrong, and whoever knows the charset could read them."""
+    head = b"Content-Type: text/plain%s\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" % charset
+    original = mail(head + octets + b"\r\n")
+
+    result, how, notes = put_banner(original, JAPANESE)
+
+    assert (how, notes) == ("wrapped", ("banner.wrapped:unreadable_text",))
+    assert head + octets + b"\r\n" in result
+
+
+def test_utf_16_without_a_label_is_known_by_its_mark() -> None:
+    body = base64.encodebytes("日本語です\r\n".encode("utf-16")).replace(b"\n", b"\r\n")
+    original = mail(b"Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n" + body)
+
+    result, _, notes = put_banner(original, JAPANESE)
+
+    assert notes == ("part.to_utf8",)
+    assert seen_text(result) == banner_text(JAPANESE) + "日本語です\r\n"
+
+
 def test_nec_characters_survive_beside_the_banner() -> None:
     """RULES 0.2: no codec of Python reads them."""
     body = b"\x1b$B-!-j\x1b(B no\r\n"

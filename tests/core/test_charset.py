@@ -21,6 +21,7 @@ _SENTENCE = "お問い合わせの件、山田です。"
         pytest.param("“été” – œuf €", "cp1252", "ISO-8859-1", id="latin-1 is really windows-1252"),
         pytest.param("Zażółć gęślą jaźń", "iso8859_2", "iso-8859-2", id="iso-8859-2"),
         pytest.param("Привет", "koi8_r", "KOI8-R", id="koi8-r"),
+        pytest.param("Größe", "mac_roman", "x-mac-roman", id="x-mac-roman"),
         pytest.param("日本", "utf_7", "utf-7", id="utf-7"),
         pytest.param("日本", "utf_8", "'utf-8'", id="label in quotes"),
     ],

@@ -8,7 +8,7 @@ no charsets (``punycode`` is quadratic, ``unicode_escape`` is a bug others have 
 import re
 from encodings.aliases import aliases
 
-__all__ = ["codec_name", "decode_as", "decode_text", "encode_text"]
+__all__ = ["codec_name", "decode_as", "decode_text", "encode_text", "is_guess"]
 
 _NO_CHARSETS = frozenset(
     {"base64_codec", "bz2_codec", "hex_codec", "mbcs", "quopri_codec", "rot_13", "tactis", "uu_codec", "zlib_codec"}
@@ -32,6 +32,9 @@ _FAMILIES = {
     "cp874": "tis_620 tis620 iso_8859_11 cp874 windows_874",
     "iso8859_8": "iso_8859_8_i iso_8859_8_e logical visual",
     "utf_8": "utf_8 utf8 utf unicode_1_1_utf_8 cp65001 utf_8_mac utf8mb4",
+    "mac_roman": "x_mac_roman",
+    "mac_latin2": "x_mac_ce x_mac_centraleurroman",
+    "mac_cyrillic": "x_mac_cyrillic x_mac_ukrainian",
     "utf_7": "utf_7 utf7 unicode_1_1_utf_7 cp65000",
     "koi8_u": "koi8_u",
     "": "unknown unknown_8bit x_unknown default _autodetect _autodetect_all x_user_defined 8bit binary none us_ascii "
@@ -100,6 +103,24 @@ def decode_text(octets: bytes, label: str | None) -> str:
     return decode_as(octets, codec)
 
 
+def is_guess(octets: bytes, label: str | None) -> bool:
+    """Tell whether `decode_text` can only guess: the label means nothing, and the octets do not say what they are.
+
+    A guess is good enough to show and to search, never to be written in place of the octets.
+    """
+    codec = codec_name(label) if label else ""
+    if octets.isascii() or codec not in {"", None, "utf_8"}:
+        return False
+    if octets.startswith(_MARKS_OF_UTF_16) or b"\x1b$" in octets:
+        return False
+    try:
+        octets.decode("utf_8")
+    except UnicodeDecodeError:
+        return _clear_japanese(octets) is None
+    return False
+
+
+_MARKS_OF_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _OWN_ESCAPES = frozenset({"iso2022_kr", "hz", "utf_7"})
 _WIDE = frozenset({"utf_16", "utf_16_le", "utf_16_be", "utf_32", "utf_32_le", "utf_32_be"})
 _EAST_ASIAN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uff01-\uffef]")
@@ -180,6 +201,8 @@ def _guess(octets: bytes) -> str:
         return octets.decode("utf_8")
     except UnicodeError:
         pass
+    if octets.startswith(_MARKS_OF_UTF_16) and len(octets) % 2 == 0:
+        return octets.decode("utf_16", "replace")
     if b"\x1b$" in octets:
         return _decode_iso_2022_jp(octets)
     japanese = _japanese_by_score(octets)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from supportrelay.core.banner_text import Banner
-from supportrelay.core.charset import codec_name, decode_as, decode_text, encode_text
+from supportrelay.core.charset import codec_name, decode_as, decode_text, encode_text, is_guess
 from supportrelay.core.html_place import banner_offset
 from supportrelay.core.mime import Part, part_octets
 from supportrelay.core.splice import Edit, first_long_line
@@ -189,8 +189,9 @@ def check_size(part: Part) -> None:
 
 def _in_utf_8(octets: bytes, part: Part, put: Callable[[str], str]) -> _Edited:
     """The whole part in UTF-8, for a banner that its charset cannot express."""
-    original = decode_text(_Body(octets, part).decoded(), part.charset or None)
-    if "\ufffd" in original:
+    body = _Body(octets, part).decoded()
+    original = decode_text(body, part.charset or None)
+    if "\ufffd" in original or is_guess(body, part.charset or None):
         raise CannotEdit("charset")
     return re_encode(octets, part, put(original).encode("utf-8"), charset="utf-8"), ["part.to_utf8"]
 
