@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ class Door:
     store: SqliteStore
     now: datetime = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
     waits: list[float] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=lambda: count(1000))
     checker: PasswordChecker = field(default_factory=lambda: PasswordChecker(hasher=CHEAP))
     limits: LoginLimits = field(default_factory=LoginLimits)
 
@@ -53,7 +55,7 @@ class Door:
         self.waits.append(wait_s)
 
     async def guess(self, times: int = 1, *, name: str = NAME, peer: Peer = STRANGER) -> list[Account | Reply]:
-        return [await self.desk.login(name, f"guess number {n}", peer) for n in range(times)]
+        return [await self.desk.login(name, f"guess number {next(self.numbers)}", peer) for _ in range(times)]
 
     async def enter(self, peer: Peer = STRANGER, password: str = PASSWORD, name: str = NAME) -> Account | Reply:
         return await self.desk.login(name, password, peer)
@@ -330,6 +332,22 @@ async def test_c25_a_name_that_nobody_has_gets_the_same(door: Door, logged: io.S
     assert door.checker.checks == 2 * checks
     assert door.waits == waits
     assert "my-secret" not in logged.getvalue(), "a password in the wrong field"
+
+
+async def test_a_telephone_with_an_old_password_does_not_keep_its_office_out(door: Door) -> None:
+    """The same guess again teaches nobody anything: it counts once, is slowed like the others, and costs nothing."""
+    assert {await door.enter(password="the password of last year") for _ in range(100)} == {LOGIN_FAILED}
+    assert door.checker.checks == 1
+    assert isinstance(await door.enter(), Account)
+    await door.guess(4)
+    assert await door.enter(password="the password of last year") == LOGIN_FAILED
+    assert door.waits[-3:] == [2, 4, 4]
+
+
+async def test_a_password_that_was_wrong_is_right_once_it_was_set(door: Door, store: SqliteStore) -> None:
+    assert await door.enter(password="tomorrows password") == LOGIN_FAILED
+    await store.user_password(NAME, CHEAP.hash("tomorrows password"), who="person:test", now=door.now)
+    assert isinstance(await door.enter(password="tomorrows password"), Account)
 
 
 async def test_our_own_networks_are_neither_slowed_nor_blocked(door: Door) -> None:

@@ -5,9 +5,10 @@
 * A name that nobody has costs the same work and gets the same answers as a wrong password.
 * Of one client at most two logins are looked at at a time in a process, so a hundred sessions at once get no more
   tries than one after the other.
-* A login that succeeded is remembered for five minutes by a keyed digest, so that a program which opens a connection a
-  message does not cost 42 ms each. It counts only while the stored hash is the same, so a new password, or an account
-  that was disabled, takes effect at once.
+* What came of a login is remembered by a keyed digest: for five minutes that it was right, so that a program which
+  opens a connection a message does not cost 42 ms each; for an hour that it was wrong, so that a telephone which says
+  its old password all day counts once, and does not keep its whole office out. Both hold only while the stored hash is
+  the same, so a new password, or an account that was disabled, takes effect at once.
 
 No password, and no digest of one, leaves this module.
 """
@@ -35,8 +36,8 @@ __all__ = ["LoginDesk", "UserStore"]
 log = get_logger()
 
 _AT_ONCE = 2
-_REMEMBERED_FOR = timedelta(minutes=5)
-_MOST_REMEMBERED = 1000
+_RIGHT_FOR = timedelta(minutes=5)
+_MOST_REMEMBERED = 10_000
 
 
 class UserStore(Protocol):
@@ -96,7 +97,7 @@ class LoginDesk:
         self._sleep = sleep
         self._lines: dict[str, _Line] = {}
         self._secret = secrets.token_bytes(32)
-        self._remembered: dict[bytes, datetime] = {}
+        self._remembered: dict[bytes, tuple[bool, datetime]] = {}
 
     async def login(self, name: str, password: str, peer: Peer) -> Account | Reply:
         """The account, or what to answer: 535, 454 when it cannot be checked now, 421 when the client is blocked.
@@ -119,12 +120,12 @@ class LoginDesk:
             if refusal is not None:
                 return refusal
             account = self._users.account(name) if name else None
-            if await self._is_right(account, password):
-                assert account is not None
+            is_right, is_new = await self._look(name, account, password)
+            if is_right and account is not None and not account.is_disabled:
                 await self._users.note_login_place(account.name, keys.network, self._now())
                 log.debug("login.accepted", user=account.name, peer=peer.ip)
                 return account
-            count = await self._count(keys, account, peer)
+            count = await self._count(keys, account, peer, is_new=is_new)
         if not peer.is_trusted:
             await self._sleep(self.limits.delay_s(count))
         return say.LOGIN_FAILED
@@ -147,11 +148,14 @@ class LoginDesk:
         """A name that is no account's is not written down: people type their password into the wrong field."""
         return name if name and self._users.account(name) else ""
 
-    async def _count(self, keys: LoginKeys, account: Account | None, peer: Peer) -> int:
-        """Count a failure and say so; how many this client has now."""
+    async def _count(self, keys: LoginKeys, account: Account | None, peer: Peer, *, is_new: bool) -> int:
+        """Count a failure, unless it was a guess made before, and say so; how many this client has now."""
         counts: Mapping[str, int] = {}
-        if not peer.is_trusted:
-            counts = await self._users.count_login_failure(keys.limits(self.limits), self._now(), self.limits.window)
+        limits, now, window = keys.limits(self.limits), self._now(), self.limits.window
+        if is_new and not peer.is_trusted:
+            counts = await self._users.count_login_failure(limits, now, window)
+        elif not peer.is_trusted:
+            counts = self._users.login_failures(limits, now, window)
         log.warning(
             "login.failed",
             peer=peer.ip,
@@ -161,27 +165,21 @@ class LoginDesk:
         )
         return counts.get(keys.address, 0)
 
-    async def _is_right(self, account: Account | None, password: str) -> bool:
+    async def _look(self, name: str, account: Account | None, password: str) -> tuple[bool, bool]:
+        """``(the password is right, it was not known to be wrong)``."""
         stored = account.password_hash if account else ""
-        digest = self._digest(account, password) if stored else b""
-        until = self._remembered.get(digest)
+        digest = self._digest(name, stored, password)
+        is_right, until = self._remembered.get(digest, (False, None))
         if until is not None and self._now() < until:
-            is_right = True
-        else:
-            is_right = await self._checker.check(stored, password)
-            if is_right:
-                self._remember(digest)
-        return is_right and account is not None and not account.is_disabled
-
-    def _digest(self, account: Account | None, password: str) -> bytes:
-        assert account is not None
-        parts = (account.name, account.password_hash, password)
-        return hmac.digest(self._secret, "\0".join(parts).encode("utf-8", "replace"), hashlib.sha256)
-
-    def _remember(self, digest: bytes) -> None:
+            return is_right, False
+        is_right = await self._checker.check(stored, password)
         if len(self._remembered) >= _MOST_REMEMBERED:
             self._remembered.clear()
-        self._remembered[digest] = self._now() + _REMEMBERED_FOR
+        self._remembered[digest] = is_right, self._now() + (_RIGHT_FOR if is_right else self.limits.window)
+        return is_right, True
+
+    def _digest(self, *parts: str) -> bytes:
+        return hmac.digest(self._secret, "\0".join(parts).encode("utf-8", "replace"), hashlib.sha256)
 
     def _in_line(self, client: str) -> "_InLine":
         return _InLine(self._lines, client)
