@@ -2,6 +2,7 @@
 
 import os
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,6 +16,7 @@ from supportrelay.core.settings import SpamMark
 from supportrelay.core.ticket import StageRule, TicketStages
 
 __all__ = [
+    "DigestConfig",
     "DkimConfig",
     "KeepConfig",
     "SpamConfig",
@@ -128,6 +130,21 @@ def _selector(text: str) -> str:
     if not _SELECTOR.fullmatch(text.lower()):
         raise ValueError("not a selector; letters, digits, '-' and '_', as in relay2026")
     return text.lower()
+
+
+class DigestConfig(Section):
+    """The mail to the administrators about what waits for a person."""
+
+    after: Duration = Field(
+        default=timedelta(minutes=30),
+        description="How long a held, muted, looped, ignored or undeliverable mail may wait until the administrators "
+        "are told; what comes meanwhile is in the same mail.",
+    )
+    every: Duration = Field(
+        default=timedelta(days=1),
+        description="How often they are told again of everything that still waits, until somebody sees to it "
+        "('supportrelay queue release', 'retry' or 'drop').",
+    )
 
 
 class DkimConfig(Section):

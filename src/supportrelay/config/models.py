@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PrivateA
 
 from supportrelay.config.address import AddressConfig, Language
 from supportrelay.config.crm import CrmConfig
-from supportrelay.config.desk import DkimConfig, KeepConfig, SpamConfig, StagesConfig, StorageConfig
+from supportrelay.config.desk import DigestConfig, DkimConfig, KeepConfig, SpamConfig, StagesConfig, StorageConfig
 from supportrelay.config.dns import DnsConfig
 from supportrelay.config.limits import LimitsConfig
 from supportrelay.config.network import GatewayConfig, ListenConfig, OutboundConfig, WebConfig
@@ -218,6 +218,9 @@ class Config(Section):
     give_up_after: Duration = Field(
         default=timedelta(days=5), description="How long a copy is tried (RFC 5321 §4.5.4.1: four or five days)."
     )
+    digest: DigestConfig = Field(
+        default=DigestConfig(), description="The mail to the administrators about what waits for a person."
+    )
     keep: KeepConfig = Field(
         default=KeepConfig(),
         description="How long finished messages are kept.",
@@ -353,4 +356,6 @@ class Config(Section):
             desk_log=self.crm.log_mail,
             failover_after=self.failover_after,
             give_up_after=self.give_up_after,
+            digest_after=self.digest.after,
+            digest_every=self.digest.every,
         )

@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from supportrelay.core.alarm import Alarm
+from supportrelay.core.digest import DigestEvent, DigestItem
 from supportrelay.core.own_mail import OwnKind, OwnMail
 from supportrelay.core.ports import Lease
 from supportrelay.core.value import value_class
 
-__all__ = ["OwedAlarm", "OwedReport", "OwnMailStore"]
+__all__ = ["DigestNews", "OwedAlarm", "OwedReport", "OwnMailStore"]
 
 
 @value_class
@@ -39,6 +40,29 @@ class OwedAlarm:
     count: int
     first_at: datetime
     last_at: datetime
+
+
+@value_class
+class DigestNews:
+    """What there is to tell the administrators.
+
+    Attributes:
+        cursor: The last row of the record that this knows.
+        counts: State -> how many messages are in it; our own mail to administrators aside, which they know of.
+        untold: ``(number, state)`` of those that no digest named in that state; at most 10,000 of each.
+        muted: Numbers of automatic answers that went to nobody, since the cursor before.
+        events: What else happened since then.
+        stops: What automatic mail is held of now.
+        ended: Numbers of messages that are not any more what a digest said of them.
+    """
+
+    cursor: int
+    counts: Mapping[str, int]
+    untold: tuple[tuple[int, str], ...]
+    muted: tuple[int, ...] = ()
+    events: tuple[DigestEvent, ...] = ()
+    stops: tuple[str, ...] = ()
+    ended: tuple[int, ...] = ()
 
 
 class OwnMailStore(Protocol):
@@ -84,4 +108,27 @@ class OwnMailStore(Protocol):
 
     async def tell_alarms(self, owed: Sequence[OwedAlarm], mails: Sequence[OwnMail], now: datetime) -> None:
         """Put the mail about these alarms into the queue; without a mail there is nobody who could be told."""
+        ...
+
+    async def digest_news(self, cursor: int | None, admins: Sequence[str], now: datetime) -> DigestNews:
+        """What there is to tell; ``cursor`` None begins with what happens from now on."""
+        ...
+
+    async def digest_items(
+        self, numbers: Sequence[int], admins: Sequence[str], *, is_daily: bool, most: int
+    ) -> list[DigestItem]:
+        """These messages, for a daily digest all that wait for a person; at most so many."""
+        ...
+
+    async def tell_digest(
+        self,
+        mail: OwnMail | None,
+        told: Sequence[tuple[int, str]],
+        ended: Sequence[int],
+        duty: str,
+        lease: Lease,
+        notes: Mapping[str, Any],
+        now: datetime,
+    ) -> None:
+        """Put a digest into the queue with what it told, and keep the duty's notes, in one commit."""
         ...

@@ -91,6 +91,8 @@ class Desk:
         hostname: In EHLO and Received.
         public_url: Of the board, without a slash at the end; "" when there is none.
         failover_after: When a copy that nobody got goes to Allmember.
+        digest_after: How long something may wait for a person until the administrators are told.
+        digest_every: How often they are told again of what still waits.
         subject_tags: Tags removed when subjects are compared.
         original_recipients: A gateway's ``authserv_id`` -> lower-case names of the fields in which it notes whom the
             mail was for, best first.
@@ -119,3 +121,5 @@ class Desk:
     desk_log: str = "all"
     failover_after: timedelta = timedelta(hours=1)
     give_up_after: timedelta = timedelta(days=5)
+    digest_after: timedelta = timedelta(minutes=30)
+    digest_every: timedelta = timedelta(days=1)

@@ -6,12 +6,13 @@ crash in between writes it later, never twice: the mail and the end of the debt 
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from supportrelay.core.errors import TransientFailure
-from supportrelay.core.own_mail import Wording
+from supportrelay.core.own_mail import OwnMail, Wording
 from supportrelay.core.own_ports import OwedReport, OwnMailStore
 from supportrelay.core.ports import Lease
+from supportrelay.flow.digest import DigestRound, look_every
 from supportrelay.flow.office import Office
 from supportrelay.flow.tell_admins import alert_to_admins
 from supportrelay.flow.tell_author import report_to_author
@@ -43,6 +44,8 @@ class Clerk:
         self._store = store
         self._wording = wording
         self._wake = wake
+        self._digest = DigestRound(office, store, wording, DUTY)
+        self._look_at: datetime | None = None
         self._leaving = asyncio.Event()
 
     async def run(self) -> None:
@@ -64,14 +67,21 @@ class Clerk:
             now = self._office.now()
             reports = await self._store.owed_reports(now, _AT_ONCE)
             alarms = await self._store.owed_alarms(now, _AT_ONCE)
-            if not (reports or alarms):
+            looks = self._look_at is None or now >= self._look_at or now < self._look_at - _LEASE
+            if not (reports or alarms or looks):
                 return
-            if await self._store.hold_duty(DUTY, Lease(self._office.holder, now + _LEASE), now) is None:
+            lease = Lease(self._office.holder, now + _LEASE)
+            notes = await self._store.hold_duty(DUTY, lease, now)
+            if looks:
+                self._look_at = now + look_every(self._office.rulebook().desk.digest_after)
+            if notes is None:
                 return
             for owed in reports:
                 await self._report(owed)
             if alarms:
                 await self._alert()
+            if looks:
+                self._wrote(await self._digest.look(notes, lease))
         except TransientFailure as exc:
             log.warning("own_mail.put_off", detail=str(exc))
         except Exception:
@@ -92,9 +102,7 @@ class Clerk:
             return
         if not await self._store.tell_report(owed, found.mail, found.recipients, found.why, office.now()):
             return
-        if found.mail is not None:
-            log.info("own_mail.written", queue_id=found.mail.queue_id, kind=str(owed.kind), about=owed.queue_id)
-            self._wake()
+        self._wrote(found.mail)
 
     async def _alert(self) -> None:
         office = self._office
@@ -105,5 +113,10 @@ class Clerk:
             return
         await self._store.tell_alarms(told.alarms, told.mails, office.now())
         for mail in told.mails:
-            log.info("own_mail.written", queue_id=mail.queue_id, kind=str(mail.kind), about="")
+            self._wrote(mail)
+
+    def _wrote(self, mail: OwnMail | None) -> None:
+        """It is in the queue; have it sent."""
+        if mail is not None:
+            log.info("own_mail.written", queue_id=mail.queue_id, kind=str(mail.kind), about=mail.about)
             self._wake()

@@ -1,20 +1,24 @@
 """StoreOwn: mail of our own, and what it is owed for, on the store."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from supportrelay.core.alarm import Alarm
+from supportrelay.core.digest import DigestItem
 from supportrelay.core.own_mail import OwnKind, OwnMail
-from supportrelay.core.own_ports import OwedAlarm, OwedReport
-from supportrelay.edge.store import alarms, reports
+from supportrelay.core.own_ports import DigestNews, OwedAlarm, OwedReport
+from supportrelay.core.ports import Lease
+from supportrelay.edge.store import alarms, digest, reports
 from supportrelay.edge.store.own_mail import insert_own_mail
-from supportrelay.edge.store.rows import to_microseconds
+from supportrelay.edge.store.rows import address_key, to_microseconds
 from supportrelay.edge.store.writer import Command
 
 __all__ = ["StoreOwn"]
 
 T = TypeVar("T")
+
+_QUICK = 500  # rows that the event loop may write
 
 
 class StoreOwn:
@@ -26,6 +30,10 @@ class StoreOwn:
 
     def read(self, query: Command[T]) -> T:
         """`SqliteStore.read`."""
+        raise NotImplementedError
+
+    async def _list(self, query: Command[T]) -> T:
+        """`StoreViews._list`."""
         raise NotImplementedError
 
     async def add_own_mail(self, mail: OwnMail) -> None:
@@ -73,3 +81,34 @@ class StoreOwn:
     async def tell_alarms(self, owed: Sequence[OwedAlarm], mails: Sequence[OwnMail], now: datetime) -> None:
         """The mail about these alarms goes into the queue."""
         await self.write(lambda c: alarms.tell_alarms(c, owed, mails, to_microseconds(now)))
+
+    # -- digests --
+
+    async def digest_news(self, cursor: int | None, admins: Sequence[str], now: datetime) -> DigestNews:
+        """What there is to tell."""
+        at, keys = to_microseconds(now), tuple(map(address_key, admins))
+        return await self._list(lambda c: digest.digest_news(c, cursor, at, keys))
+
+    async def digest_items(
+        self, numbers: Sequence[int], admins: Sequence[str], *, is_daily: bool, most: int
+    ) -> list[DigestItem]:
+        """The messages that a digest names."""
+        keys = tuple(map(address_key, admins))
+        return await self._list(lambda c: digest.digest_items(c, numbers, keys, is_daily=is_daily, most=most))
+
+    async def tell_digest(
+        self,
+        mail: OwnMail | None,
+        told: Sequence[tuple[int, str]],
+        ended: Sequence[int],
+        duty: str,
+        lease: Lease,
+        notes: Mapping[str, Any],
+        now: datetime,
+    ) -> None:
+        """Put a digest into the queue with what it told."""
+        at = to_microseconds(now)
+        await self.write(
+            lambda c: digest.tell_digest(c, mail, told, ended, duty, lease.holder, notes, at),
+            slow=len(told) + len(ended) > _QUICK,
+        )
