@@ -59,6 +59,7 @@ class Connection(SMTP):
         content: Not None while a message comes.
         is_waiting: For ``take`` or a TLS handshake.
         heard_at: Loop time of the last octets.
+        prompted_at: Loop time at which the client's turn began: a command that comes octet by octet is not more time.
     """
 
     protocol_name: ClassVar[str] = "ESMTP"
@@ -73,7 +74,7 @@ class Connection(SMTP):
         self.pending = bytearray()
         self.content: ContentReader | None = None
         self.is_waiting = False
-        self.data_at = self.heard_at = self.started_at = loop.time()
+        self.data_at = self.heard_at = self.prompted_at = self.started_at = loop.time()
         self._wire: asyncio.Transport | None = None
         self._greeting: asyncio.TimerHandle | None = None
         self._is_greeted = False
@@ -227,6 +228,7 @@ class Connection(SMTP):
         self.tls = f"{version} {name}".strip()
         self.forget_session()
         self.is_waiting = False
+        self.prompted_at = self.loop.time()
         if not self._is_greeted:
             self._greet_soon()
         self.answer_lines()
@@ -259,7 +261,7 @@ class Connection(SMTP):
             return say.TOO_SLOW if now - self.data_at > allowed_s else None
         if self.is_waiting:
             return None
-        return say.TIMED_OUT if now - self.heard_at > limits.idle_s else None
+        return say.TIMED_OUT if now - self.prompted_at > limits.idle_s else None
 
     # --- words out ---
 
@@ -335,6 +337,7 @@ class Connection(SMTP):
                 break
             line = bytes(pending[:end])
             del pending[:end]
+            self.prompted_at = self.heard_at
             self._answer_guarded(line)
         self._after_lines()
 

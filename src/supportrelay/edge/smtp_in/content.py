@@ -18,7 +18,7 @@ HOPS_LIMIT = 50
 _END = b"\r\n.\r\n"
 _LAST_LINE = len(_END) - 2  # the dot and its CRLF
 _OVERLAP = len(_END) - 1
-_PIECE = 1 << 20
+_PIECE = 1 << 18
 _HEADER_LIMIT = 1 << 20
 
 

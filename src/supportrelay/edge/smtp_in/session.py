@@ -50,6 +50,7 @@ class Session(LoginDialogue):
         self.helo = ""
         self.is_extended = False
         self.accepted_rcpts = 0
+        self._surplus_rcpts = 0
         self._points = 0
         self._idle_commands = 0
         self._skip_octets = 0
@@ -105,7 +106,7 @@ class Session(LoginDialogue):
         try:
             return verb, argument.decode("utf-8").strip(" ")
         except UnicodeDecodeError:
-            return verb, say.BAD_SYNTAX
+            return verb, _CONTROL_REPLIES.get(verb, say.BAD_SYNTAX)
 
     def _line_limit(self, verb: str) -> int:
         if verb == "AUTH" and self.offers_login:
@@ -240,7 +241,7 @@ class Session(LoginDialogue):
             self._say(refusal)
             return
         self._mail, self._peer = mail, peer
-        self.accepted_rcpts = 0
+        self.accepted_rcpts = self._surplus_rcpts = 0
         self.say_line(_SENDER_OK)
 
     def peer(self) -> Peer:
@@ -286,9 +287,18 @@ class Session(LoginDialogue):
             self.accepted_rcpts += 1
             self.say_line(_RECIPIENT_OK)
         else:
-            # One mistaken address is nobody's fault, a hundred are an attack: it costs less than a wrong command.
-            self._points += 1
+            self._count_refusal(refusal)
             self.say_line(str(refusal))
+
+    def _count_refusal(self, refusal: Reply) -> None:
+        """One mistaken address is nobody's fault, a hundred are an attack: it costs less than a wrong command.
+
+        One too many is no mistake (RFC 5321 §4.5.3.1.10): who asks for ten times as many goes too far.
+        """
+        if refusal is say.TOO_MANY_RECIPIENTS:
+            self._surplus_rcpts += 1
+        if refusal is not say.TOO_MANY_RECIPIENTS or self._surplus_rcpts > 9 * self.limits.recipients:
+            self._points += 1
 
     def _recipient_refusal(self, forward_path: str, peer: Peer) -> Reply | None:
         if len(self._forward_paths) >= self.limits.recipients:
@@ -355,7 +365,7 @@ class Session(LoginDialogue):
         given = say.NOT_STORED if task.cancelled() else task.result()
         if given.is_positive:
             self._points = self._idle_commands = 0
-        self.heard_at = self.loop.time()
+        self.heard_at = self.prompted_at = self.loop.time()
         self.say_taken(given)
         self._after_message()
 
