@@ -2,7 +2,7 @@
 
 import math
 
-from supportrelay.core.encoded_word import one_line
+from supportrelay.core.banner_text import clean_line
 from supportrelay.core.mime import MimeError, Part, part_octets, read_parts, walk
 from supportrelay.core.part_edit import CannotEdit, ended
 from supportrelay.core.splice import Edit, splice
@@ -23,7 +23,8 @@ class LeftOut:
     """An attachment that is not in a copy.
 
     Attributes:
-        name: Its file name on one line, else its type; at most 100 characters.
+        name: Its file name on one line, without marks that turn or hide letters (RELIABILITY C44), else its type; at
+            most 100 characters.
         size_octets: Decoded.
     """
 
@@ -94,7 +95,7 @@ def _is_text(part: Part) -> bool:
 
 
 def _described(octets: bytes, part: Part) -> LeftOut:
-    name = one_line(part.filename)[:_MAX_NAME] or part.content_type[:_MAX_NAME]
+    name = clean_line(part.filename)[:_MAX_NAME] or part.content_type[:_MAX_NAME]
     return LeftOut(name, len(part_octets(octets, part)))
 
 
