@@ -1,8 +1,10 @@
 """The store's contract: mail of our own, what it is owed for, alarms."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from contracts.store_samples import (
+    OWNER,
     a_copy,
     a_lease,
     a_mail,
@@ -10,10 +12,12 @@ from contracts.store_samples import (
     accept_and_settle,
     after,
     an_end,
+    an_opening_settlement,
     delivery_ids,
+    number_of,
 )
 from supportrelay.core.alarm import Alarm, AlarmKind
-from supportrelay.core.delivery import DeliveryKind, DeliveryState, MessageState
+from supportrelay.core.delivery import Cause, DeliveryKind, DeliveryState, MessageState, Outcome, OutcomeKind, Phase
 from supportrelay.core.own_mail import OwnKind, OwnMail
 from supportrelay.edge.store import SqliteStore
 
@@ -171,3 +175,38 @@ async def test_an_alarm_that_may_pass_is_told_later_and_not_when_it_is_over(stor
     await store.forget_past_alarms(after(901))
 
     assert await store.owed_alarms(after(901), 10) == []
+
+
+async def test_whose_copies_fail_for_good_three_times_within_a_week_is_named(store: SqliteStore) -> None:
+    """RULES_OF_MAIL 3.8; what was given up after trying says nothing of the address."""
+    day = 86400.0
+    for number, at in enumerate((1, 2, 9, 10, 11)):
+        settled = await accept_and_settle(store, a_settlement(f"q{number}"))
+        end = an_end(delivery_ids(settled)[0], f"q{number}", DeliveryState.FAILED, now=at * day)
+        if number == 2:
+            end = replace(end, outcome=replace(end.outcome, code=451, status="4.4.7"))
+        await store.report(end)
+        assert await store.unreachable(after(at * day)) == []
+
+    last = await accept_and_settle(store, an_opening_settlement("q9"))
+    await store.report(an_end(delivery_ids(last)[0], "q9", DeliveryState.DELIVERED, now=11 * day))
+    outcome = Outcome(OutcomeKind.FAILED, Phase.DOT, status="5.1.1", text="no such user", cause=Cause.RECIPIENT)
+    await store.fail_delivery(delivery_ids(last)[0], outcome, after(12 * day))
+
+    (named,) = await store.unreachable(after(12 * day))
+    assert (named["address"], named["failures"]) == (OWNER, 3)
+    assert "no such user" in named["text"]
+    owed = await store.owed_alarms(after(12 * day + 1), 10)
+    assert [(one.alarm.kind, one.alarm.key) for one in owed] == [(AlarmKind.OWNER_UNREACHABLE, OWNER)]
+    history = (await store.ticket_show(number_of(last)))["history"]
+    assert [one["why"]["failures"] for one in history if one["what"] == "owner.unreachable"] == [3]
+    assert await store.unreachable(after(18 * day)) == []
+
+
+async def test_a_mail_that_is_refused_for_its_size_says_nothing_of_its_reader(store: SqliteStore) -> None:
+    for number in range(4):
+        settled = await accept_and_settle(store, a_settlement(f"q{number}"))
+        end = an_end(delivery_ids(settled)[0], f"q{number}", DeliveryState.FAILED)
+        await store.report(replace(end, outcome=replace(end.outcome, status="5.3.4", cause=Cause.SIZE)))
+
+    assert await store.unreachable(after(3)) == []

@@ -85,6 +85,8 @@ async def check(context: OperationContext, domain: str = "") -> dict[str, Any]:
             answer["sample"] = await _sample(context, domain.strip().lower())
     except TransientFailure as exc:
         findings.append({"code": "no_answer", "ok": False, "cause": exc.detail or str(exc)})
+    unreachable = await context.store.unreachable(context.now())
+    findings += [{"code": "owner_unreachable", "ok": None, **one} for one in unreachable]
     if crm.directory.kind == "builtin":
         answer["companies"] = len(await context.store.companies())
         answer["deals"] = len(await context.store.deals())

@@ -200,8 +200,9 @@ def _finding_told(finding: Mapping[str, Any], words: Catalogue) -> str:
     if finding["code"] == "step":
         return _step_told(finding, words)
     values = {name: value for name, value in finding.items() if name not in {"code", "ok"}}
-    if "until" in values:
-        values["until"] = local_minute(values["until"])
+    for name in ("until", "since"):
+        if name in values:
+            values[name] = local_minute(values[name])
     return words.text(f"crm_check.{finding['code']}", **values)
 
 

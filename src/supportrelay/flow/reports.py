@@ -15,7 +15,7 @@ from supportrelay.core.ports import Change, DeliveryView, WhereFrom
 from supportrelay.core.reason import Reason
 from supportrelay.core.recipients import each_once, passed_on
 from supportrelay.core.report import Report, ReportedRecipient, read_report
-from supportrelay.core.report_values import FailureCause
+from supportrelay.core.report_values import FailureCause, Severity
 from supportrelay.core.sight import own_trail
 from supportrelay.core.thread import Match
 from supportrelay.core.ticket import Stage, TicketView
@@ -187,7 +187,12 @@ async def _act(
         if said is not None and one.is_failure and not is_possible and not _is_of_earlier_form(report, copy):
             text = f"reported later ({said.severity or 'failed'}, {said.cause or 'other'}): {said.diagnostic}"
             nobody_got_it |= await fail_copy(
-                office, copy, status=said.status, text=text, cause=_cause(said), address=assessment.sight.address
+                office,
+                copy,
+                status=said.status or _CLASS[said.severity],
+                text=text,
+                cause=_cause(said),
+                address=assessment.sight.address,
             )
             reasons.append(Reason.of("report.failed", recipient=copy.recipient, status=said.status or "5.0.0"))
             continue
@@ -205,6 +210,9 @@ async def _act(
     ticket_id = reported[0].copy.ticket_id
     decision = _decision(assessment, Direction.REPORT, tuple(reasons), ticket_id=ticket_id, recipients=readers)
     return Filed(decision, Match(), tuple(changes))
+
+
+_CLASS = {Severity.HARD: "5.0.0", Severity.SOFT: "4.0.0", Severity.NONE: ""}
 
 
 def _is_of_earlier_form(report: Report | None, copy: DeliveryView) -> bool:

@@ -32,6 +32,7 @@ from supportrelay.edge.store.rows import (
     unpack_json,
 )
 from supportrelay.edge.store.settle import insert_deliveries
+from supportrelay.edge.store.unreachable import note_failure
 
 __all__ = [
     "add_failover",
@@ -109,6 +110,8 @@ def report(connection: sqlite3.Connection, attempted: Attempted) -> Reported:
     write_change(connection, change_row(now, what, "relay", why, message=seq, delivery_id=a.delivery_id))
     if is_running and not arrived:
         owe_after_attempt(connection, a, now)
+        if a.state == DeliveryState.FAILED:
+            note_failure(connection, a.delivery_id, a.outcome, now)
     reported = update_message(connection, seq, waits_for_us=a.outcome.cause == Cause.OURS, now=now)
     return replace(reported, goes_on=True) if "form" in why else reported
 
@@ -270,6 +273,7 @@ def fail_delivery(
         why["actions"] = [f"{recipient} failed {outcome.status}".strip()]
     elif state != DeliveryState.FAILED:
         connection.execute(_END, (DeliveryState.FAILED, None, clean_text(outcome.reply), delivery_id))
+        note_failure(connection, delivery_id, outcome, now)
     write_changes(connection, [change_row(now, what, "relay", why, message=seq, delivery_id=delivery_id)])
     return update_message(connection, seq, waits_for_us=None if what == "delivery.reported" else False, now=now)
 

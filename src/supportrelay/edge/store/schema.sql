@@ -387,3 +387,12 @@ CREATE TABLE digest_told (
   state   TEXT NOT NULL,
   at      INTEGER NOT NULL
 );
+
+-- Copies that were refused for good within a week, by whom they were for (edge.store.unreachable).
+CREATE TABLE hard_failures (
+  address  TEXT NOT NULL,
+  delivery INTEGER NOT NULL,
+  at       INTEGER NOT NULL,
+  text     TEXT NOT NULL,
+  PRIMARY KEY (address, delivery)
+) WITHOUT ROWID;

@@ -16,6 +16,7 @@ from supportrelay.edge.store.changes import change_row, write_changes
 from supportrelay.edge.store.database import as_failure, connect
 from supportrelay.edge.store.directory_import import import_companies
 from supportrelay.edge.store.rows import rfc3339, to_microseconds
+from supportrelay.edge.store.unreachable import unreachable
 from supportrelay.edge.store.writer import Command
 
 __all__ = ["StoreViews"]
@@ -218,6 +219,14 @@ class StoreViews:
 
         await self.write(command)
         return {"address": key, "absent": not back, "until": None if back else rfc3339(end)}
+
+    async def unreachable(self, now: datetime) -> list[dict[str, Any]]:
+        """To whom three copies within a week failed for good: ``{address, failures, since, last_at, text}``."""
+        rows = await self._list(lambda c: unreachable(c, to_microseconds(now)))
+        return [
+            {"address": r[0], "failures": r[1], "since": rfc3339(r[2]), "last_at": rfc3339(r[3]), "text": r[4]}
+            for r in rows
+        ]
 
     async def absences(self, now: datetime) -> list[dict[str, Any]]:
         """Who is away now: ``{address, until, since, who}``."""
