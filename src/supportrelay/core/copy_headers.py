@@ -61,6 +61,7 @@ class CopyContext:
         new_message_id: With brackets; "" keeps the original's.
         earlier_ids: Ids that earlier copies of ours went out with; References name them after the original's.
         unproven_word: Stands for the author's name when nobody could tell who wrote: 未確認.
+        authserv_id: Ours; what calls itself by it and is not from us goes out under another name (RFC 8601 §5).
     """
 
     queue_id: str
@@ -71,6 +72,7 @@ class CopyContext:
     new_message_id: str = ""
     earlier_ids: tuple[str, ...] = ()
     unproven_word: str = "unverified"
+    authserv_id: str = ""
 
 
 def plain_field(name: str, value: str) -> bytes:

@@ -50,6 +50,7 @@ class DeliveryKind(StrEnum):
     LIST = "list"  # Allmember, a team, a group: banner, automatic marks renamed
     ADMIN = "admin"  # to the administrators: rewritten like OWNER
     AS_IS = "as_is"  # original octets: postmaster, a CRM's case address
+    REWRITTEN = "rewritten"  # for the same people, with our From: the author's DMARC would have his refused there
     SUBMITTED = "submitted"  # submission's other recipients: as it came, without our banner in what it quotes
     NOTE = "note"  # ours to the writer of the mail: what is wrong with it; nobody's copy
     OWN = "own"  # a mail of our own (`core.own_mail`): sent as it was written
@@ -57,6 +58,11 @@ class DeliveryKind(StrEnum):
     @property
     def is_passed_on(self) -> bool:
         """Its author's mail, not ours to read: one form, no failover."""
+        return self in {DeliveryKind.AS_IS, DeliveryKind.REWRITTEN, DeliveryKind.SUBMITTED}
+
+    @property
+    def keeps_author(self) -> bool:
+        """From stays its author's."""
         return self in {DeliveryKind.AS_IS, DeliveryKind.SUBMITTED}
 
 

@@ -611,7 +611,7 @@ class ProofAsked:
 
 
 class SenderProver(Protocol):
-    """Is the sender who he says?"""
+    """Tells whether the sender is who he says."""
 
     async def prove(self, asked: ProofAsked) -> Proof:
         """The verdict for the author's domain; never raises, unknown on weather."""

@@ -1,6 +1,7 @@
 """Who gets a copy, who is left out, and what Reply-To says (DESIGN 2, last points; DESIGN 3)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from supportrelay.core.decision import Direction, Fallback, Recipient
 from supportrelay.core.delivery import DeliveryKind
@@ -62,8 +63,17 @@ def choose_recipients(
     added, _ = _leave_out(sight, facts, also_to, reasons)
     if outcome.rewrite_recipient:
         added.append(Recipient(outcome.rewrite_recipient, DeliveryKind.AS_IS, "rewrite"))
+    if sight.proof.fails_elsewhere:
+        left, added = _rewritten(left, reasons), _rewritten(added, reasons)
     readers = tuple(one.address for one in wanted if one.kind == DeliveryKind.OWNER)
     return Choice(each_once([*left, *added]), tuple(reasons), readers)
+
+
+def _rewritten(recipients: Sequence[Recipient], reasons: list[Reason]) -> list[Recipient]:
+    """Nobody outside would take a mail whose author's domain has such mail refused (DESIGN 3, last point)."""
+    outside = [one.address for one in recipients if one.kind == DeliveryKind.AS_IS]
+    reasons += [Reason.of("recipients.rewritten", address=address) for address in outside]
+    return [replace(one, kind=DeliveryKind.REWRITTEN) if one.kind == DeliveryKind.AS_IS else one for one in recipients]
 
 
 def passed_on(paths: ForwardPaths, members: Membership) -> tuple[Recipient, ...]:
@@ -148,6 +158,9 @@ def reply_to(sight: Sight, facts: Facts, *, owners: Sequence[str], members: Memb
         first = [*sight.customers[:1], sight.forwarded_by]
     elif _names_somebody(facts, members) and not _is_rewritten(sight, facts):
         first = list(facts.reply_to)
+        author = sight.author.mailbox
+        if author is not None and members.is_external(author) and not any(map(members.is_external, first)):
+            first = [author, *first]  # it names colleagues only; an answer reaches the author all the same
     elif sight.author.mailbox is not None:
         first = [sight.author.mailbox]
     found: dict[str, str] = {}
@@ -161,9 +174,16 @@ def reply_to(sight: Sight, facts: Facts, *, owners: Sequence[str], members: Memb
         found.setdefault(key, print_mailbox(mailbox))
     printed = (*found.values(), support)
     if len(printed) > MAX_REPLY_TO:
-        authors = [found[m.key] for m in first if m.key in found][:1]
-        return (*authors, support), True
+        return (*_author_alone(sight, first, members), support), True
     return printed, False
+
+
+def _author_alone(sight: Sight, first: Sequence[Mailbox], members: Membership) -> list[str]:
+    """Where the author takes answers: his one Reply-To, else, when that is a list of people, himself."""
+    author = sight.author.mailbox
+    if len(first) > 1 and author is not None and sight.forwarded_by is None and not sight.author.is_form:
+        first = [author]
+    return [print_mailbox(m) for m in first if not (members.is_ours(m.key) or members.is_known_to_rules(m.key))][:1]
 
 
 def _names_somebody(facts: Facts, members: Membership) -> bool:

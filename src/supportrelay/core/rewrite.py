@@ -285,14 +285,28 @@ def _readable_fields(octets: bytes) -> list[bytes]:
     return [field.raw for field in kept.values()]
 
 
+_NOT_AS_IS = BLIND | {"authentication-results"}
+_AUTHSERV_ID = re.compile(rb"[^:]*:\s*(?:\([^()]*\)\s*)?([^\s;()]{1,255})")
+
+
+def _claims_to_be_ours(field: HeaderField, authserv_id: str) -> bool:
+    """An Authentication-Results in our name that the sender wrote."""
+    found = _AUTHSERV_ID.match(field.raw)
+    return found is not None and bool(authserv_id) and found[1].lower() == authserv_id.lower().encode()
+
+
 def as_is_copy(octets: bytes, *, context: CopyContext) -> Copy:
     """Return the mail as it came, with our trace on top and without Bcc; never raises."""
     normal = normalise_line_ends(octets)
     top = [context.received, plain_field("X-Supportrelay-Id", context.queue_id)]
     if context.trail:
         top.append(plain_field("X-Supportrelay-Trail", context.trail))
-    blind = fields_named(normal, split_headers(normal), BLIND)
-    edits = [Edit(0, 0, b"".join(top)), *(Edit(f.start, f.start + len(f.raw), b"") for f in blind)]
+    edits = [Edit(0, 0, b"".join(top))]
+    for field in fields_named(normal, split_headers(normal), _NOT_AS_IS):
+        if field.name in BLIND:
+            edits.append(Edit(field.start, field.start + len(field.raw), b""))
+        elif _claims_to_be_ours(field, context.authserv_id):
+            edits.append(Edit(field.start, field.start, b"X-Original-"))
     return Copy(splice(normal, edits), () if normal is octets else ("line_ends.normalised",))
 
 

@@ -254,5 +254,7 @@ def _negative_ttl(exc: dns.resolver.NXDOMAIN) -> float:
 
 def _was_answered(exc: Exception) -> bool:
     """Some server sent something: it is there, whatever it said."""
+    if isinstance(exc, dns.resolver.NXDOMAIN | dns.resolver.YXDOMAIN):
+        return True
     errors = getattr(exc, "kwargs", {}).get("errors", ())
     return any(error[4] is not None for error in errors)

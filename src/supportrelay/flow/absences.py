@@ -107,7 +107,8 @@ async def _give_to_others(
 ) -> bool:
     """When everybody who has the mail is away it counts as not read: Allmember gets it; True when that was so."""
     absent = await office.store.absent_until(office.now())
-    copies = [one for one in await office.store.deliveries_of(copy.queue_id) if one.kind != DeliveryKind.AS_IS]
+    outside = {DeliveryKind.AS_IS, DeliveryKind.REWRITTEN}
+    copies = [one for one in await office.store.deliveries_of(copy.queue_id) if one.kind not in outside]
     readable = [one for one in copies if one.state in _MAY_STILL_BE_READ]
     if any(not is_persons_copy(one, assessment) or one.recipient.lower() not in absent for one in readable):
         return False

@@ -75,6 +75,9 @@ def compose(office: Office, rulebook: Rulebook, original: Original, order: CopyO
         return as_is_copy(original.octets, context=context)
     if order.kind == DeliveryKind.NOTE:
         return _note(office, rulebook, original, plan, order)
+    if order.kind == DeliveryKind.REWRITTEN:
+        context = replace(context, ticket_id=None)
+        return compose_copy(original.octets, plan=plan, address=address, kind=order.kind, context=context, banner=None)
     values = _banner_values(office, rulebook, original, plan, address)
     banner = _banner(rulebook, plan, address, values)
     if order.form == DeliveryForm.FULL:
@@ -113,7 +116,7 @@ def compose_for_hop(
         if order.form != DeliveryForm.FULL:  # it was too large with all of it
             return compose(office, rulebook, original, replace(order, form=DeliveryForm.NOTICE))
         values = _banner_values(office, rulebook, original, plan, address)
-        banner = _banner(rulebook, plan, address, values)
+        banner = None if order.kind == DeliveryKind.REWRITTEN else _banner(rulebook, plan, address, values)
         return attached_copy(
             original.octets, plan=plan, address=address, kind=order.kind, context=context, banner=banner
         )
@@ -156,6 +159,7 @@ def _context(
         new_message_id=order.new_message_id,
         earlier_ids=(earlier,) if earlier else (),
         unproven_word=rulebook.word(address.language, "unverified"),
+        authserv_id=rulebook.desk.authserv_id,
     )
 
 
@@ -214,7 +218,7 @@ def reverse_path_of(
     envelope = original.envelope
     if not envelope.reverse_path:
         return ""
-    if kind.is_passed_on and recipient in envelope.forward_paths:
+    if kind.keeps_author and recipient in envelope.forward_paths:
         return envelope.reverse_path
     address = _address(rulebook, original.plan)
     if address.reverse_path == "sender":

@@ -20,7 +20,7 @@ def sealed(rulebook: Rulebook, original: Original, kind: DeliveryKind, copy: Cop
     Copies and what we write ourselves carry a From of ours. What is passed on carries its author's: only submission
     has proven that he is one of our people, and a forged mail from our domain must not get our signature (C50).
     """
-    if rulebook.sealer is None or (kind.is_passed_on and original.envelope.peer.role != Role.SUBMISSION):
+    if rulebook.sealer is None or (kind.keeps_author and original.envelope.peer.role != Role.SUBMISSION):
         return copy
     try:
         fields = rulebook.sealer.seal(copy.octets, original.accepted_at)

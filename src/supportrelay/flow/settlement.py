@@ -194,7 +194,7 @@ def _deliveries(
     """The copies to make; their own Message-ID when the desk wants one."""
     address = rulebook.address(decision.address_name)
     new_id = id_of_copies(office, address, facts, queue_id) if decision.copy is not None else ""
-    ids = {DeliveryKind.AS_IS: "", DeliveryKind.SUBMITTED: ""}
+    ids = {DeliveryKind.AS_IS: "", DeliveryKind.REWRITTEN: "", DeliveryKind.SUBMITTED: ""}
     if decision.copy is not None and decision.copy.note:
         ids[DeliveryKind.NOTE] = id_of_note(office, address, queue_id)
     return tuple(
