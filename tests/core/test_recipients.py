@@ -135,6 +135,7 @@ REPLIES = [
     ),
     pytest.param(mail(cc=f"{ANN}, {ZOE}"), [CUSTOMER, ZOE, SUPPORT], id="no-owner-of-this-ticket"),
     pytest.param(mail(reply_to=SUPPORT), [CUSTOMER, SUPPORT], id="his-reply-to-names-only-us"),
+    pytest.param(mail(reply_to=f"{ANN}, {ZOE}"), [CUSTOMER, ANN, ZOE, SUPPORT], id="his-reply-to-names-colleagues"),
     pytest.param(mail(reply_to="team:a@x.example, b@x.example;"), ["a@x.example", "b@x.example", SUPPORT], id="group"),
     pytest.param(mail("Mr. X <kunde@acme.example>"), ['"Mr. X" <kunde@acme.example>', SUPPORT], id="quoted"),
 ]  # fmt: skip
@@ -179,3 +180,16 @@ def test_over_twenty_addresses_the_author_and_support_only(others: int, is_cut: 
     assert cut == is_cut
     assert len(printed) == (2 if is_cut else 20)
     assert (printed[0], printed[-1]) == (CUSTOMER, SUPPORT)
+
+
+@pytest.mark.parametrize(
+    ("reply_to_field", "author"),
+    [
+        pytest.param("desk@acme.example", "desk@acme.example", id="where-he-takes-answers"),
+        pytest.param(", ".join(f"p{n}@x.example" for n in range(21)), CUSTOMER, id="a-list-of-people"),
+    ],
+)
+def test_over_twenty_addresses_the_author_is_where_he_takes_answers(reply_to_field: str, author: str) -> None:
+    facts = mail(to=", ".join([SUPPORT, *(f"c{n}@x.example" for n in range(21))]), reply_to=reply_to_field)
+
+    assert reply_to(seen(facts), facts, owners=[], members=members()) == ((author, SUPPORT), True)
