@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from contracts.store_samples import after
-from supportrelay.core.robot_limits import HOLD_FOR, LIMITS, Limit
+from supportrelay.core.robot_limits import HOLD_FOR, LIMITS, Limit, RobotLimits
 from supportrelay.edge.store import SqliteStore
 
 TWO_A_MINUTE = {"sender:bot@x.test": (Limit(2, timedelta(minutes=1)),)}
@@ -59,3 +59,13 @@ async def test_two_stores_on_one_file_count_together(store: SqliteStore) -> None
         assert await store.count_robot("q4", TWO_A_MINUTE, after(4)) is not None
     finally:
         await second.aclose()
+
+
+async def test_a_desk_may_hold_for_another_time(store: SqliteStore) -> None:
+    """And what counts longest tells how long a mail is remembered."""
+    of_desk = RobotLimits({"sender": TWO_A_MINUTE["sender:bot@x.test"]}, timedelta(minutes=5))
+    for n in range(3):
+        await store.count_robot(f"q{n}", TWO_A_MINUTE, after(n), of_desk)
+
+    assert await store.count_robot("q8", TWO_A_MINUTE, after(300), of_desk) is not None
+    assert await store.count_robot("q9", TWO_A_MINUTE, after(310), of_desk) is None

@@ -17,7 +17,7 @@ _COMPANIES = [company(f"acme{n}", f"acme{n}.example", [("deal", "open", [f"own{n
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    config = {"addresses": [support_address("support")], "workers": 2}
+    config = {"addresses": [support_address("support")], "workers": 2, "robots": {"same": ["2/30m"]}}
     with open_desk(tmp_path_factory.mktemp("robots"), config, _COMPANIES) as desk:
         yield desk
 
@@ -67,7 +67,7 @@ def test_the_same_mail_again_and_again_is_held_sooner(desk: Desk) -> None:
     sender = "bot@acme1.example"
     arrived = [desk.post(robots_mail(sender, "alarm", body="The disk is full."), sender, SUPPORT) for _ in range(5)]
 
-    assert [len(one) for one in arrived] == [1, 1, 1, 0, 0]
+    assert [len(one) for one in arrived] == [1, 1, 0, 0, 0]  # as this desk wants it
 
 
 def test_people_are_never_held_for_writing_much(desk: Desk) -> None:

@@ -16,6 +16,7 @@ from supportrelay.config.dns import DnsConfig
 from supportrelay.config.limits import LimitsConfig
 from supportrelay.config.network import GatewayConfig, ListenConfig, OutboundConfig, WebConfig
 from supportrelay.config.place import is_for_everybody
+from supportrelay.config.robots import RobotsConfig
 from supportrelay.config.rule_conditions import DEFAULT_ZONE
 from supportrelay.config.rules import RuleConfig, build_rules, rule_recipients
 from supportrelay.config.scalars import (
@@ -172,6 +173,10 @@ class Config(Section):
     crm: CrmConfig = Field(default=CrmConfig(), description="Customers, deals, owners and tickets.")
     web: WebConfig = Field(default=WebConfig(), description="The web port: the board, health and metrics.")
     spam: SpamConfig = Field(default=SpamConfig(), description="What a spam filter in front of the relay says.")
+    robots: RobotsConfig = Field(
+        default=RobotsConfig(),
+        description="How much automatic mail is passed on before it is held for a person: the end of loops.",
+    )
     ticket_stages: StagesConfig = Field(
         default=StagesConfig(),
         description="What mail does to a ticket's stage: NEW, WAITING (対応中), CLOSED or keep.",
@@ -356,6 +361,7 @@ class Config(Section):
             desk_log=self.crm.log_mail,
             failover_after=self.failover_after,
             give_up_after=self.give_up_after,
+            robot_limits=self.robots.to_core(),
             digest_after=self.digest.after,
             digest_every=self.digest.every,
         )

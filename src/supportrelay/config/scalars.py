@@ -41,6 +41,7 @@ __all__ = [
     "print_size",
     "read_address",
     "read_domain",
+    "read_duration",
     "read_host",
 ]
 
@@ -113,7 +114,8 @@ def read_host(text: str) -> str:
     return text.rstrip(".").lower()
 
 
-def _duration(value: Any) -> Any:
+def read_duration(value: Any) -> timedelta:
+    """A length of time with its unit; ValueError in plain words."""
     if isinstance(value, timedelta):
         return value
     text = str(value).replace(" ", "")
@@ -261,7 +263,7 @@ Domain = Annotated[str, AfterValidator(read_domain)]
 DomainRule = Annotated[str, AfterValidator(_domain_rule)]
 Host = Annotated[str, AfterValidator(read_host)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[timedelta, BeforeValidator(read_duration)]
 Size = Annotated[int, BeforeValidator(_size), Field(ge=1)]
 Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
 StageWord = Annotated[StageRule, BeforeValidator(_stage)]

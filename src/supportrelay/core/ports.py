@@ -17,7 +17,7 @@ from supportrelay.core.facts import Facts
 from supportrelay.core.mailbox import Mailbox
 from supportrelay.core.next_hop import NextHop
 from supportrelay.core.own_mail import OwnMail
-from supportrelay.core.robot_limits import Limit, RobotStop
+from supportrelay.core.robot_limits import USUAL, Limit, RobotLimits, RobotStop
 from supportrelay.core.ticket import Hit, Stage
 from supportrelay.core.value import value_class
 
@@ -559,7 +559,7 @@ class Store(Protocol):
         ...
 
     async def count_robot(
-        self, queue_id: str, limits: Mapping[str, Sequence[Limit]], now: datetime
+        self, queue_id: str, limits: Mapping[str, Sequence[Limit]], now: datetime, of_desk: RobotLimits = USUAL
     ) -> RobotStop | None:
         """Count an automatic mail, once however often it is asked; the stop that holds it, None when it may go."""
         ...

@@ -6,6 +6,7 @@ are RULES'; a ticket has a sender's, for the other side's robot may answer from 
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import field
 from datetime import timedelta
 
 from supportrelay.core.facts import Facts
@@ -13,7 +14,7 @@ from supportrelay.core.mime import MimeError, part_octets, read_parts, walk
 from supportrelay.core.subject import normalise_subject
 from supportrelay.core.value import value_class
 
-__all__ = ["HOLD_FOR", "LIMITS", "LONGEST", "Limit", "RobotStop", "limits_of"]
+__all__ = ["HOLD_FOR", "LIMITS", "USUAL", "Limit", "RobotLimits", "RobotStop", "limits_of"]
 
 
 @value_class
@@ -48,17 +49,39 @@ LIMITS: Mapping[str, tuple[Limit, ...]] = {
     "domain": (Limit(50, timedelta(minutes=60)),),
     "ticket": _SENDER,
 }
-LONGEST = max(limit.within for limits in LIMITS.values() for limit in limits)
+
+
+@value_class
+class RobotLimits:
+    """The limits of a desk; ``rates`` by kind: same, sender, domain, ticket."""
+
+    rates: Mapping[str, tuple[Limit, ...]] = field(default_factory=lambda: LIMITS)
+    hold_for: timedelta = HOLD_FOR
+
+    @property
+    def longest(self) -> timedelta:
+        """How long a mail counts at most."""
+        return max((limit.within for limits in self.rates.values() for limit in limits), default=timedelta())
+
+
+USUAL = RobotLimits()
 
 
 def limits_of(
-    facts: Facts, octets: bytes, *, sender: str, domain: str, ticket_id: int | None
+    facts: Facts,
+    octets: bytes,
+    *,
+    sender: str,
+    domain: str,
+    ticket_id: int | None,
+    rates: Mapping[str, tuple[Limit, ...]] = LIMITS,
 ) -> dict[str, tuple[Limit, ...]]:
     """Return what an automatic mail counts against: key -> limits.
 
     Args:
         sender: Comparing form, "" when From names nobody.
         domain: The registrable one, "" for free-mail: a million people share that.
+        rates: By kind, as in `RobotLimits`.
     """
     named = {
         "same": _content(facts, octets, sender),
@@ -66,7 +89,7 @@ def limits_of(
         "domain": domain,
         "ticket": str(ticket_id) if ticket_id is not None else "",
     }
-    return {f"{kind}:{word}": LIMITS[kind] for kind, word in named.items() if word}
+    return {f"{kind}:{word}": rates[kind] for kind, word in named.items() if word and rates.get(kind)}
 
 
 def _content(facts: Facts, octets: bytes, sender: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import field
 from datetime import timedelta
 
 from supportrelay.core.directory import DealState
+from supportrelay.core.robot_limits import RobotLimits
 from supportrelay.core.ticket import TicketStages
 from supportrelay.core.value import value_class
 
@@ -93,6 +94,7 @@ class Desk:
         failover_after: When a copy that nobody got goes to Allmember.
         digest_after: How long something may wait for a person until the administrators are told.
         digest_every: How often they are told again of what still waits.
+        robot_limits: How much automatic mail is passed on before a person is asked.
         subject_tags: Tags removed when subjects are compared.
         original_recipients: A gateway's ``authserv_id`` -> lower-case names of the fields in which it notes whom the
             mail was for, best first.
@@ -123,3 +125,4 @@ class Desk:
     give_up_after: timedelta = timedelta(days=5)
     digest_after: timedelta = timedelta(minutes=30)
     digest_every: timedelta = timedelta(days=1)
+    robot_limits: RobotLimits = field(default_factory=RobotLimits)

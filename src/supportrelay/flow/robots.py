@@ -37,8 +37,11 @@ async def hold_too_much(
         sender=sender.key if sender else "",
         domain=domain_of_customer(rulebook.domains, sender) if sender else "",
         ticket_id=decision.ticket.ticket_id,
+        rates=rulebook.desk.robot_limits.rates,
     )
-    stop = await office.store.count_robot(accepted.queue_id, limits, office.now())
+    if not limits:
+        return decision, ()
+    stop = await office.store.count_robot(accepted.queue_id, limits, office.now(), rulebook.desk.robot_limits)
     if stop is None:
         return decision, ()
     minutes = int(stop.within.total_seconds() // 60)

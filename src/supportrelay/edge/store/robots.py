@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from supportrelay.core.robot_limits import HOLD_FOR, LONGEST, Limit, RobotStop
+from supportrelay.core.robot_limits import Limit, RobotLimits, RobotStop
 from supportrelay.edge.store.rows import clean_text
 
 __all__ = ["count_robot"]
@@ -17,7 +17,11 @@ _SINCE = "SELECT count(*) FROM robot_mail WHERE key = ? AND at > ?"
 
 
 def count_robot(
-    connection: sqlite3.Connection, queue_id: str, limits: Mapping[str, Sequence[Limit]], now: int
+    connection: sqlite3.Connection,
+    queue_id: str,
+    limits: Mapping[str, Sequence[Limit]],
+    now: int,
+    of_desk: RobotLimits,
 ) -> RobotStop | None:
     """Count a mail against its limits, once however often it is asked; the stop that holds it, None when it may go.
 
@@ -28,21 +32,21 @@ def count_robot(
         row = connection.execute(_STOPPED, (key, now)).fetchone()
         if row is not None:
             return RobotStop(key, row[0], timedelta(microseconds=row[1]))
-    connection.execute("DELETE FROM robot_mail WHERE at < ?", (now - _microseconds(LONGEST),))
+    connection.execute("DELETE FROM robot_mail WHERE at < ?", (now - _microseconds(of_desk.longest),))
     connection.executemany(_COUNT, [(key, queue_id, now) for key in keys])
     for key, some in keys.items():
         for limit in some:
             within = _microseconds(limit.within)
             count = int(connection.execute(_SINCE, (key, now - within)).fetchone()[0])
             if count > limit.count:
-                return _begin(connection, RobotStop(key, count, limit.within, is_new=True), queue_id, now)
+                return _begin(connection, RobotStop(key, count, limit.within, is_new=True), queue_id, now, of_desk)
     return None
 
 
-def _begin(connection: sqlite3.Connection, stop: RobotStop, queue_id: str, now: int) -> RobotStop:
+def _begin(connection: sqlite3.Connection, stop: RobotStop, queue_id: str, now: int, of_desk: RobotLimits) -> RobotStop:
     connection.execute("DELETE FROM robot_stops WHERE until <= ?", (now,))
     connection.execute("DELETE FROM robot_mail WHERE key = ? OR queue_id = ?", (stop.key, queue_id))
-    connection.execute(_STOP, (stop.key, now + _microseconds(HOLD_FOR), stop.count, _microseconds(stop.within)))
+    connection.execute(_STOP, (stop.key, now + _microseconds(of_desk.hold_for), stop.count, _microseconds(stop.within)))
     return stop
 
 

@@ -28,7 +28,7 @@ from supportrelay.core.ports import (
     WaitingMessage,
     WhereFrom,
 )
-from supportrelay.core.robot_limits import Limit, RobotStop
+from supportrelay.core.robot_limits import USUAL, Limit, RobotLimits, RobotStop
 from supportrelay.edge.store import claims, intake, leases, lookup
 from supportrelay.edge.store import deliveries as copies
 from supportrelay.edge.store.contents import LARGEST_IN_DATABASE_OCTETS, ContentFiles
@@ -265,10 +265,10 @@ class SqliteStore(StoreViews, StoreUsers, StoreCrm, StoreOwn):
         return {address: None if until is None else from_microseconds(until) for address, until in rows}
 
     async def count_robot(
-        self, queue_id: str, limits: Mapping[str, Sequence[Limit]], now: datetime
+        self, queue_id: str, limits: Mapping[str, Sequence[Limit]], now: datetime, of_desk: RobotLimits = USUAL
     ) -> RobotStop | None:
         """Count an automatic mail against its limits."""
-        return await self.write(lambda c: count_robot(c, queue_id, limits, to_microseconds(now)))
+        return await self.write(lambda c: count_robot(c, queue_id, limits, to_microseconds(now), of_desk))
 
 
 def _signing_keys(connection: sqlite3.Connection) -> list[SigningKey]:
