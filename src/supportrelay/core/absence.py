@@ -31,6 +31,7 @@ def away_until(text: str, now: datetime) -> datetime:
         now: When it was accepted; aware, UTC.
     """
     plain = " ".join(unicodedata.normalize("NFKC", text[:_LOOK]).split()).replace("’", "'")
+    plain = _NOT_BACK_UNTIL.sub("back on", plain)
     found = [end for end in _ends(plain, now.date()) if now < end <= now + LONGEST]
     return max(found, default=_after_next_business_day(now))
 
@@ -87,7 +88,7 @@ _UNTIL = (
 )
 _UNTIL_DAY_FIRST = rf"\b(?:bis(?: zum| einschließlich| einschl\.| inkl\.){{0,2}}|jusqu'au|do(?: dnia)?) {_SOME}"
 _BACK = (
-    r"\b(?:back|return(?:ing|s)?|zurück|wieder|de retour|mon retour|reprise|reprends|à partir du|"
+    r"\b(?:back|return(?:ing|s)?|zurück|wieder|de retour|retour|reprise|reprends|à partir du|"
     r"wracam|wrócę|powrót|powracam|będę (?:ponownie )?dostępn[ya])\b"
     rf"(?: (?!until|till|bis|jusqu|do )[^\s.]{{1,14}}){{0,4}}? (?:on |am |ab |ab dem |le |od |dnia )?{_SOME}"
 )
@@ -97,6 +98,9 @@ _TH = r"(?:st|nd|rd|th|er|\.)?"
 _TO = r" ?(?:-|–|—|―|~|〜|to|until|till|through|bis(?: zum)?|au|do|and|から) ?"
 
 _YEAR = r"(?P<y>\d{4}|\d\d(?!\d))"
+_NOT_BACK_UNTIL = re.compile(
+    r"\bnot (?:be )?(?:back|return(?:ing)?|available)\b[^.]{0,40}? (?:until|till|before)\b", re.I
+)
 _ISO = r"(?P<y>\d{4})-(?P<m>\d\d?)-(?P<d>\d\d?)(?!\d)"
 _DOTTED = rf"(?P<d>\d\d?)\. ?(?P<m>\d\d?)(?:\.(?: ?{_YEAR})?|(?=[\s)!,]|$))"
 _SLASHED = rf"(?P<d>\d\d?)[/-](?P<m>\d\d?)(?:[/-]{_YEAR})?(?![\d/])"
@@ -111,6 +115,7 @@ _JAPANESE = (
 _JAPANESE_BACK = (
     r" ?(?:より|から|に|以降|には)[、 ]?(?:\S{0,8}?)(?:出社|出勤|復帰|業務|営業|再開|戻り|対応|返信|ご連絡)"
 )
+_JAPANESE_DAY_BACK = r"(?:次の|次回の?)?(?:出社|出勤|復帰|営業再開)(?:予定)?日?(?:は|:)? ?"
 _LAST = r" ?(?:まで|迄|いっぱい|をもって)"
 
 
@@ -129,6 +134,9 @@ _DATES = (_ISO, _DOTTED, _DAY_MONTH, _MONTH_DAY)
 _FORMS: tuple[_Form, ...] = (
     _form(_JAPANESE + _LAST),
     _form(_JAPANESE + _JAPANESE_BACK, back=True),
+    _form(_JAPANESE + r" ?(?:復帰|出社|出勤|営業再開)(?:予定|いたし|致し|し)", back=True),
+    _form(_JAPANESE_DAY_BACK + _JAPANESE + r"(?! ?(?:まで|迄))", back=True),
+    _form(rf"(?<![\d月/日] )(?<![\d月/])(?P<d>\d\d?) ?日(?: ?\([^()]{{1,6}}\))?{_JAPANESE_BACK}", back=True),
     _form(rf"[月/] ?{_JAPANESE_DAY}{_TO}{_JAPANESE}"),
     _form(rf"(?P<m>\d\d?) ?月 ?{_JAPANESE_DAY}{_TO}(?P<d>\d\d?) ?日"),
     _form(rf"(?<![\d月/日] )(?<![\d月/])(?P<d>\d\d?) ?日(?: ?\([^()]{{1,6}}\))?{_LAST}"),
