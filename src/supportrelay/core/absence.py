@@ -99,7 +99,7 @@ _TO = r" ?(?:-|–|—|―|~|〜|to|until|till|through|bis(?: zum)?|au|do|and|�
 
 _YEAR = r"(?P<y>\d{4}|\d\d(?!\d))"
 _NOT_BACK_UNTIL = re.compile(
-    r"\bnot (?:be )?(?:back|return(?:ing)?|available)\b[^.]{0,40}? (?:until|till|before)\b", re.I
+    r"\bnot (?:be )?(?:back|return(?:ing)?|available)\b[^.]{0,40}? (?:until|till|before)\b", re.IGNORECASE
 )
 _ISO = r"(?P<y>\d{4})-(?P<m>\d\d?)-(?P<d>\d\d?)(?!\d)"
 _DOTTED = rf"(?P<d>\d\d?)\. ?(?P<m>\d\d?)(?:\.(?: ?{_YEAR})?|(?=[\s)!,]|$))"
