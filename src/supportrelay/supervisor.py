@@ -20,13 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from supportrelay import bootstrap
-from supportrelay.bootstrap_crm import webhook_routes
 from supportrelay.bootstrap_listen import BoundListener, bind_listeners, remove_paths
+from supportrelay.bootstrap_web import web_routes
 from supportrelay.config import Config, ConfigError, diff_needing_restart, load, warnings
 from supportrelay.core.errors import InputError, RelayError
 from supportrelay.edge.smtp_in import SharedCounts
 from supportrelay.edge.web.health import open_web_port, serve_health
 from supportrelay.log import get_logger, hide
+from supportrelay.tally import TallyBoard, use
 from supportrelay.worker_process import run_worker
 
 __all__ = ["run"]
@@ -68,6 +69,7 @@ class _House:
     sockets: list[list[BoundListener]]
     web: socket.socket
     counts: SharedCounts
+    board: TallyBoard
     children: list[_Child] = field(default_factory=list)
 
     def close_sockets(self, *, except_for: Sequence[socket.socket] = ()) -> None:
@@ -130,7 +132,7 @@ def _serve(config: Config, *, holds: bool) -> int:
     instance = bootstrap.prepare_store(config, holds=holds)
     sockets = bind_listeners(config)
     web = open_web_port(config.web.host, config.web.port)
-    house = _House(config, instance, sockets, web, SharedCounts(config.workers))
+    house = _House(config, instance, sockets, web, SharedCounts(config.workers), TallyBoard(config.workers))
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     gc.collect()
     gc.freeze()  # children share what is imported by now
@@ -153,6 +155,7 @@ def _serve(config: Config, *, holds: bool) -> int:
 
 def _worker_main(house: _House, index: int) -> Callable[[_Child, int], int]:
     def main(child: _Child, ready: int) -> int:
+        use(house.board.row(index))
         return run_worker(
             house.config,
             index=index,
@@ -171,8 +174,8 @@ def _web_main(house: _House) -> Callable[[_Child, int], int]:
     def main(_child: _Child, _ready: int) -> int:
         parent = os.getppid()
         host, port = house.config.web.host, house.config.web.port
-        hooks = webhook_routes(house.config)
-        serve_health(host, port, is_alive=lambda: os.getppid() == parent, bound=house.web, more=hooks)
+        routes = web_routes(house.config, house.board)
+        serve_health(host, port, is_alive=lambda: os.getppid() == parent, bound=house.web, more=routes)
         return 0
 
     return main

@@ -13,6 +13,7 @@ import uvloop
 
 from supportrelay.admin.operations import dispatch
 from supportrelay.bootstrap import Parts, check_rules, context_of, open_parts
+from supportrelay.bootstrap_chores import chores_of
 from supportrelay.bootstrap_crm import CurrentDesk
 from supportrelay.bootstrap_listen import BoundListener, limits_of, places
 from supportrelay.config import Config, load
@@ -113,12 +114,15 @@ class _Work:
             working = asyncio.create_task(worker.run())
             clerk = Clerk(parts.office, parts.store, catalogue, worker.wake)
             writing = asyncio.create_task(clerk.run())
+            chores = [asyncio.create_task(one) for one in chores_of(parts)]
             if outside is not None:
                 outside.start()
             self._when_ready()
             renewing = asyncio.create_task(parts.certificates.watch(parts.office.now, warns=not self._index))
             await self._stop.wait()
             renewing.cancel()
+            for chore in chores:
+                chore.cancel()
             leaving = [listener.drain(_DRAIN_S) for listener in listeners]
             if outside is not None:
                 leaving.append(outside.leave())  # before the leases of this process are handed back

@@ -176,3 +176,9 @@ class WebConfig(Section):
         "banners have no link.",
         examples=["https://desk.company.example"],
     )
+    allowed_networks: tuple[Network, ...] = Field(
+        default=(),
+        description="Networks that may read /readyz and /metrics without login, beside loopback. What a reverse proxy "
+        "passes on is never answered there.",
+        examples=["[192.0.2.0/28]"],
+    )

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from supportrelay import tally
 from supportrelay.core import reply
 from supportrelay.core.envelope import Envelope
 from supportrelay.core.errors import TransientFailure
@@ -71,6 +72,7 @@ class Accept:
         except TransientFailure as exc:
             log.error("message.not_stored", queue_id=accepted.queue_id, detail=str(exc))
             return reply.NO_ROOM if exc.status == reply.NO_ROOM.status else reply.NOT_STORED
+        tally.count("accepted")
         log.debug("message.accepted", queue_id=accepted.queue_id, size_octets=len(octets), peer=envelope.peer.ip)
         if not waits:
             self._go_on(accepted, facts if is_whole else None)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from supportrelay import tally
 from supportrelay.core.decision import CopyPlan
 from supportrelay.core.delivery import (
     DeliveryForm,
@@ -32,6 +33,7 @@ __all__ = ["Copies", "Deliverer"]
 
 log = get_logger()
 
+_ATTEMPT = {state: f"attempt:{state}" for state in DeliveryState}
 _REPORT_AGAIN_S = (0.5, 2.0, 8.0)
 
 
@@ -103,6 +105,7 @@ class Deliverer:
         making = self._outcome(rulebook, original, begun, copies)
         outcome = await (office.meter.run("deliver", making) if office.meter else making)
         attempted = self._judged(rulebook, original, begun, outcome)
+        tally.count("attempt:reshaped" if attempted.other_form else _ATTEMPT[attempted.state])
         _tell(attempted, begun, outcome)
         reported = await self._report(attempted)
         if reported.message_state == MessageState.DEAD and attempted.state == DeliveryState.FAILED:

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from supportrelay import tally
 from supportrelay.core.decision import Decision, Direction, Recipient
 from supportrelay.core.delivery import DeliveryKind
 from supportrelay.core.desk import Known
@@ -33,6 +34,7 @@ log = get_logger()
 
 # Two mails of one thread at the same instant change the world for each other; each round one of them gets through.
 _MAX_ROUNDS = 50
+_DECIDED = {direction: f"decided:{direction}" for direction in Direction}
 # A mail that answers one which is being decided this moment; a CRM that is silent keeps whole threads waiting.
 _ROUNDS_FOR_EARLIER = 20
 _EARLIER_S = 0.025
@@ -217,6 +219,7 @@ class Journey:
 
     def _begun(self, accepted: Accepted, facts: Facts, assigned: Assigned, settled: Settled) -> Begun | None:
         decision = assigned.decision
+        tally.count(_DECIDED[decision.direction])
         log.info(
             "message.decided",
             queue_id=accepted.queue_id,

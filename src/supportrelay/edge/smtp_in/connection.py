@@ -16,9 +16,11 @@ from typing import ClassVar, cast
 
 from aiosmtpd.smtp import SMTP
 
+from supportrelay import tally
 from supportrelay.core import reply as say
 from supportrelay.core.reply import Reply
 from supportrelay.edge.smtp_in.content import ContentReader
+from supportrelay.edge.smtp_in.eager import begin_now
 from supportrelay.edge.smtp_in.intake import Intake
 from supportrelay.edge.smtp_in.proxy import ProxyHeaderError, read_proxy_header
 from supportrelay.log import get_logger
@@ -143,10 +145,9 @@ class Connection(SMTP):
             self.turn_away(refusal)
         elif not self.intake.tls_implicit:
             self._greet_soon()
-        elif context is None or self._wire is None:
+        elif context is None:
             self.turn_away(say.TLS_NOT_AVAILABLE)
         else:
-            self._wire.pause_reading()  # the first octets are for TLS
             self.begin_tls(context)
 
     def _greet_soon(self) -> None:
@@ -179,7 +180,7 @@ class Connection(SMTP):
             self.ip = header.ip or self.ip
             self._reset_timeout(self.limits.tick_s)
             self._welcome()
-            if self.pending and not self._is_leaving:
+            if self.pending and not self.is_waiting and not self._is_leaving:
                 self.turn_away(say.TALKED_TOO_EARLY)
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002  part of the protocol
@@ -234,9 +235,18 @@ class Connection(SMTP):
         self.answer_lines()
 
     def begin_tls(self, context: ssl.SSLContext) -> None:
-        """Start the handshake; lines wait until it is done."""
+        """Start the handshake; lines wait until it is done.
+
+        At once: what comes next is for TLS and not for us. What came behind a proxy's header already is handed on.
+        """
         self.is_waiting = True
-        self._handshake = self.loop.create_task(self.start_tls(context))
+        early = bytes(self.pending)
+        self.pending.clear()
+        self._handshake = begin_now(self.loop, self.start_tls(context))
+        if early and self._wire is not None:
+            handshake = cast("asyncio.BufferedProtocol", self._wire.get_protocol())
+            memoryview(handshake.get_buffer(len(early)))[: len(early)] = early
+            handshake.buffer_updated(len(early))
 
     # --- deadlines ---
 
@@ -267,6 +277,8 @@ class Connection(SMTP):
 
     def say_line(self, line: str) -> None:
         """One reply; several lines come joined by CR LF."""
+        if line >= "4":
+            tally.count_refusal(line)
         if self._wire is not None:
             self._wire.write(line.encode("ascii", "replace") + b"\r\n")
 

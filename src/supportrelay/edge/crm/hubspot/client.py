@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final
 
+from supportrelay import tally
 from supportrelay.core.crm_ports import Gate
 from supportrelay.core.errors import CrmDown, CrmRefusal, TransientFailure
 from supportrelay.core.value import value_class
@@ -181,6 +182,7 @@ class HubSpotClient:
             is_probe = self._breaker.begin()
             try:
                 self.calls[call.shown] += 1
+                tally.count("crm:made")
                 return await self._wire.exchange(call.method, call.path, content, query)
             finally:
                 if is_probe:
@@ -295,6 +297,7 @@ class HubSpotClient:
     def _tell(self, call: _Call, fault: Fault, status: int, cause: str, complaint: Complaint | None) -> None:
         """Log once what a person has to mend, and each failure as a warning."""
         self.faults[fault] += 1
+        tally.count("crm:failed")
         if fault is Fault.TOKEN_REFUSED:
             if not self._is_token_refused:
                 log.error("crm.token_refused", crm=self._name, cause=cause)

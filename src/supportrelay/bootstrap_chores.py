@@ -1,0 +1,30 @@
+"""bootstrap_chores: what a worker does beside mail: its pulse, and the nightly audit."""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from datetime import datetime
+from typing import Any
+
+from supportrelay.bootstrap import Parts
+from supportrelay.core.audit import AuditReport
+from supportrelay.edge.store.audit import audit
+from supportrelay.flow.nightly import Nightly
+from supportrelay.flow.pulse import Pulse
+
+__all__ = ["chores_of"]
+
+# Between two pieces of an audit: it takes its time, mail does not wait for the interpreter.
+_REST_S = 0.02
+
+
+def chores_of(parts: Parts) -> list[Coroutine[Any, Any, None]]:
+    """Each runs until it is cancelled."""
+    pulse = Pulse(parts.store, lambda: time.monotonic_ns() // 1_000_000)
+
+    async def account(since: datetime, until: datetime) -> AuditReport:
+        path = parts.config.storage.path
+        return await asyncio.to_thread(audit, path, since, until, until, rest=lambda: time.sleep(_REST_S))
+
+    nightly = Nightly(parts.office, parts.store, account, lambda at: at.astimezone())
+    return [pulse.run(), nightly.run()]
