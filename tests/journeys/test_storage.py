@@ -88,8 +88,8 @@ def add_undecided(path: Path, numbers: range) -> set[str]:
         octets, message_id = a_mail(number)
         at = 1_770_000_000_000_000 + number
         seq = connection.execute(
-            "INSERT INTO messages (queue_id, state, due_at, accepted_at, size_octets, is_smtputf8, message_id, subject, "
-            "reverse_path, forward_paths, peer) VALUES (?, 'accepted', ?, ?, ?, 0, ?, ?, ?, ?, ?)",
+            "INSERT INTO messages (queue_id, state, due_at, accepted_at, size_octets, is_smtputf8, message_id, "
+            "subject, reverse_path, forward_paths, peer) VALUES (?, 'accepted', ?, ?, ?, 0, ?, ?, ?, ?, ?)",
             (f"old{number}", at, at, len(octets), message_id, f"storage {number}", customer(number),
              f'["{SUPPORT}"]', peer),
         ).lastrowid  # fmt: skip
