@@ -276,6 +276,15 @@ def test_what_cannot_be_cut_safely_stays_and_is_told(octets: bytes, why: str) ->
     assert holds_notice(octets)
 
 
+def test_an_attached_copy_stays_as_it_is_and_is_told() -> None:
+    copy = mail("".join(f"{line}\r\n" for line in banner("en").text.splitlines()) + "\r\nThe question.\r\n")
+    octets = mail(f"--b\r\n\r\nsee below\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n{copy.decode()}\r\n--b--\r\n")
+    octets = octets.replace(b"Content-Type: text/plain", b"Content-Type: multipart/mixed; boundary=b", 1)
+
+    assert cut_notices(octets, (SENDER,)) == Cut((), ("notice.kept:attached",), is_left=True)
+    assert cut_notices(octets.replace(b"\xe2", b"x").replace(b"SR-", b"XX-"), (SENDER,)) == Cut()
+
+
 @pytest.mark.parametrize(
     "octets",
     [

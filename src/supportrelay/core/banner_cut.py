@@ -10,6 +10,7 @@ Notes, for the trace::
     notice.kept:unsure       half a banner, or one with words of the author in it
     notice.kept:unreadable   its part cannot be edited without harm
     notice.kept:large        its part is over 256 KiB
+    notice.kept:attached     a copy of ours is attached, which stays as it is
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from supportrelay.core.banner import nature_of
 from supportrelay.core.charset import decode_text, encode_text
 from supportrelay.core.html_cut import Range, ranges_to_cut
 from supportrelay.core.html_lines import read_html
-from supportrelay.core.mime import MimeError, Part, decode_transfer, part_octets, read_parts
+from supportrelay.core.mime import MimeError, Part, decode_transfer, part_octets, read_parts, walk
 from supportrelay.core.notice import find_notices, has_marker, is_banner_mark, may_hold_notice
 from supportrelay.core.part_edit import CannotEdit, check_readable, ended, rewrite_base64
 from supportrelay.core.splice import Edit, splice
@@ -30,6 +31,7 @@ __all__ = ["Cut", "cut_notices", "holds_notice"]
 
 _MAX_OCTETS = 256 * 1024  # of a text; more would hold up other mail
 _CHARSETS = ("utf-8", "cp932", "euc-jp", "iso-2022-jp", "windows-1252")
+_MAX_NESTED = 3  # messages in messages; each one is read once more
 _SHIELDED = frozenset({"signed", "encrypted"})
 
 
@@ -56,12 +58,13 @@ class _Found:
     left: str = ""
 
 
-def cut_notices(octets: bytes, senders: Sequence[str] = ()) -> Cut:
+def cut_notices(octets: bytes, senders: Sequence[str] = (), *, depth: int = 0) -> Cut:
     """Return what to cut out of a mail with CRLF line ends; never raises.
 
     Args:
         octets: A whole mail.
         senders: Our sender addresses in comparing form; a header block goes when its From names one.
+        depth: Messages around it that it is attached to.
     """
     try:
         root = read_parts(octets)
@@ -76,14 +79,22 @@ def cut_notices(octets: bytes, senders: Sequence[str] = ()) -> Cut:
         count += found.count
         if found.left and found.left not in left:
             left.append(found.left)
+    if depth < _MAX_NESTED and _is_attached(octets, root, depth):
+        left.append("attached")
     notes = ((f"notice.cut:{count}",) if count else ()) + tuple(f"notice.kept:{why}" for why in left)
     return Cut(tuple(edits), notes, bool(left))
 
 
-def holds_notice(octets: bytes) -> bool:
+def holds_notice(octets: bytes, *, depth: int = 0) -> bool:
     """A banner, or a part of one, stands in a text of the mail; never raises."""
-    cut = cut_notices(octets)
+    cut = cut_notices(octets, depth=depth)
     return bool(cut.edits) or cut.is_left
+
+
+def _is_attached(octets: bytes, root: Part, depth: int) -> bool:
+    """Somebody forwards a copy of ours as an attachment."""
+    attached = (part for part in walk(root) if part.content_type == "message/rfc822")
+    return any(holds_notice(part_octets(octets, part), depth=depth + 1) for part in attached)
 
 
 def _texts(part: Part, nature: str = "") -> Iterator[tuple[Part, str]]:
