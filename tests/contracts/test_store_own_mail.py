@@ -19,6 +19,7 @@ from contracts.store_samples import (
 from supportrelay.core.alarm import Alarm, AlarmKind
 from supportrelay.core.delivery import Cause, DeliveryKind, DeliveryState, MessageState, Outcome, OutcomeKind, Phase
 from supportrelay.core.own_mail import OwnKind, OwnMail
+from supportrelay.core.ports import NewDelivery
 from supportrelay.edge.store import SqliteStore
 
 ADMIN = "it@relay.test"
@@ -210,3 +211,20 @@ async def test_a_mail_that_is_refused_for_its_size_says_nothing_of_its_reader(st
         await store.report(replace(end, outcome=replace(end.outcome, status="5.3.4", cause=Cause.SIZE)))
 
     assert await store.unreachable(after(3)) == []
+
+
+async def test_what_a_rule_passes_on_and_nobody_there_takes_is_told(store: SqliteStore) -> None:
+    """It has one form, and its owners have the mail; only the administrators can see to the case address."""
+    case = NewDelivery("case@crm.example", DeliveryKind.AS_IS, "rewrite")
+    admin = NewDelivery(ADMIN, DeliveryKind.AS_IS, "postmaster")
+    settled = await accept_and_settle(store, a_settlement("q1", deliveries=(a_copy(), case, admin)))
+    owner, passed_on, as_it_came = delivery_ids(settled)
+    await store.report(an_end(owner, "q1", DeliveryState.DELIVERED))
+    for one in (passed_on, as_it_came):
+        end = an_end(one, "q1", DeliveryState.FAILED)
+        await store.report(replace(end, outcome=replace(end.outcome, status="5.3.4", cause=Cause.SIZE)))
+
+    owed = await store.owed_alarms(after(3), 10)
+
+    assert [(one.alarm.kind, one.alarm.key) for one in owed] == [(AlarmKind.PASSED_ON_REFUSED, "case@crm.example")]
+    assert (await store.queue_show("q1"))["state"] == "delivered"

@@ -30,6 +30,7 @@ class AlarmKind(StrEnum):
     CRM_TOKEN_REFUSED = "crm_token_refused"  # noqa: S105  key: which CRM
     CONFIG_REFUSED = "config_refused"  # read again with mistakes; the old one stays
     CERTIFICATE_EXPIRES = "certificate_expires"  # key: file
+    PASSED_ON_REFUSED = "passed_on_refused"  # what a rule passes on was refused for good; key: its recipient
     OWNER_UNREACHABLE = "owner_unreachable"  # three copies within a week refused for good; key: address
     AUDIT_FINDING = "audit_finding"  # key: what is out of line
 

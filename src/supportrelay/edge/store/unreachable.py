@@ -16,9 +16,10 @@ _WITHIN = int(timedelta(days=7).total_seconds()) * _SECOND
 _TOLD_AGAIN = int(timedelta(days=1).total_seconds()) * _SECOND
 _TOO_MANY = 3
 _OURS = frozenset({DeliveryKind.OWNER, DeliveryKind.LIST, DeliveryKind.ADMIN})
+_BY_RULE = frozenset({DeliveryKind.AS_IS, DeliveryKind.REWRITTEN})
 
 _COPY = """
-SELECT d.kind, d.recipient, d.message, m.queue_id FROM deliveries d JOIN messages m ON m.seq = d.message
+SELECT d.kind, d.recipient, d.message, m.queue_id, d.why FROM deliveries d JOIN messages m ON m.seq = d.message
 WHERE d.id = ?"""
 _NOTE = "INSERT OR REPLACE INTO hard_failures (address, delivery, at, text) VALUES (?, ?, ?, ?)"
 _COUNT = "SELECT count(*) FROM hard_failures WHERE address = ? AND at > ?"
@@ -31,12 +32,14 @@ ORDER BY l.at DESC LIMIT 1) FROM hard_failures f WHERE at > ? GROUP BY address H
 def note_failure(connection: sqlite3.Connection, delivery_id: int, outcome: Outcome, now: int) -> None:
     """A copy has failed for good; the third one within a week is recorded, and an alarm, once a day.
 
-    What was refused for its size or content, and what was given up after trying, says nothing of the address.
+    What was refused for its size or content, and what was given up after trying, says nothing of the address. What a
+    rule passes on (to a CRM's case address) has no other form, and nobody misses it there: each is an alarm.
     """
-    if not _is_hard(outcome):
-        return
-    kind, recipient, seq, queue_id = connection.execute(_COPY, (delivery_id,)).fetchone()
-    if kind not in _OURS:
+    kind, recipient, seq, queue_id, reason = connection.execute(_COPY, (delivery_id,)).fetchone()
+    if kind in _BY_RULE and reason != "postmaster":
+        facts = {"recipient": recipient, "queue_id": queue_id, "text": outcome.reply}
+        raise_alarm(connection, Alarm(AlarmKind.PASSED_ON_REFUSED, address_key(recipient), facts), now)
+    if kind not in _OURS or not _is_hard(outcome):
         return
     key = address_key(recipient)
     connection.execute("DELETE FROM hard_failures WHERE at <= ?", (now - _WITHIN,))
