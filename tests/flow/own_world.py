@@ -129,3 +129,11 @@ def text_of(message: Message) -> str:
     octets = part.get_payload(decode=True)
     assert isinstance(octets, bytes)
     return octets.decode("utf-8").replace("\r\n", "\n")
+
+
+def status_of(report: Message) -> list[Message]:
+    """The groups of its message/delivery-status: of the message, then of each recipient."""
+    part = next(one for one in report.walk() if one.get_content_type() == "message/delivery-status")
+    found = part.get_payload()
+    assert isinstance(found, list)
+    return [one for one in found if isinstance(one, Message) and one.keys()]

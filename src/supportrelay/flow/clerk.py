@@ -24,7 +24,8 @@ log = get_logger()
 
 DUTY = "own.mail"
 _LEASE = timedelta(seconds=60)
-_EVERY_S = 1.0
+_SOON = timedelta(seconds=2)
+_EVERY_S = 0.5
 _AT_ONCE = 20
 
 
@@ -49,7 +50,7 @@ class Clerk:
         self._leaving = asyncio.Event()
 
     async def run(self) -> None:
-        """Look every second until `leave`; never raises."""
+        """Look twice a second until `leave`; never raises."""
         while not self._leaving.is_set():
             await self.tick()
             try:
@@ -76,8 +77,10 @@ class Clerk:
                 self._look_at = now + look_every(self._office.rulebook().desk.digest_after)
             if notes is None:
                 return
-            for owed in reports:
-                await self._report(owed)
+            while reports:  # each is told, or due later
+                for owed in reports:
+                    await self._report(owed)
+                reports = await self._store.owed_reports(now, _AT_ONCE)
             if alarms:
                 await self._alert()
             if looks:
@@ -93,6 +96,7 @@ class Clerk:
         try:
             found = await report_to_author(office, office.rulebook(), self._store, self._wording, owed)
             if found is None:
+                await self._store.put_off_report(owed, office.now() + _SOON)
                 return
         except TransientFailure:
             raise
