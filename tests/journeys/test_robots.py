@@ -84,6 +84,18 @@ def test_people_of_a_robots_company_are_heard_while_it_is_held(desk: Desk) -> No
     assert len(send(desk, "ann@acme3.example", 1, **{"Auto-Submitted": "no"})[0]) == 1
 
 
+def test_another_help_desk_answers_as_many_tickets_as_it_likes(desk: Desk) -> None:
+    """It has one address for all of them, and people write what it sends."""
+    sender = "helpdesk@acme5.example"
+
+    for n in range(13):
+        id_ = f"<many.tickets.{n}@mail.example>"
+        ask = mail(sender="ann@acme5.example", to=SUPPORT, subject=f"case {n} of many", message_id=id_)
+        desk.post(ask, "ann@acme5.example", SUPPORT)
+        answer = robots_mail(sender, f"Re: case {n} of many", body=f"It is {n}.", **{"In-Reply-To": id_})
+        assert len(desk.post(answer, sender, SUPPORT)) == 1
+
+
 def test_a_robot_in_a_ticket_is_held_whichever_address_it_answers_from(desk: Desk) -> None:
     """Two help desks that answer each other: the other side's addresses change, the ticket does not (RULES 2A)."""
     first = mail(

@@ -75,6 +75,7 @@ def limits_of(
     domain: str,
     ticket_id: int | None,
     rates: Mapping[str, tuple[Limit, ...]] = LIMITS,
+    is_in_thread: bool = False,
 ) -> dict[str, tuple[Limit, ...]]:
     """Return what an automatic mail counts against: key -> limits.
 
@@ -82,11 +83,13 @@ def limits_of(
         sender: Comparing form, "" when From names nobody.
         domain: The registrable one, "" for free-mail: a million people share that.
         rates: By kind, as in `RobotLimits`.
+        is_in_thread: People of another help desk, as far as anybody can tell. They have one address for all their
+            tickets, so that only this ticket counts.
     """
     named = {
         "same": _content(facts, octets, sender),
-        "sender": sender,
-        "domain": domain,
+        "sender": "" if is_in_thread else sender,
+        "domain": "" if is_in_thread else domain,
         "ticket": str(ticket_id) if ticket_id is not None else "",
     }
     return {f"{kind}:{word}": rates[kind] for kind, word in named.items() if word and rates.get(kind)}

@@ -38,6 +38,7 @@ async def hold_too_much(
         domain=domain_of_customer(rulebook.domains, sender) if sender else "",
         ticket_id=decision.ticket.ticket_id,
         rates=rulebook.desk.robot_limits.rates,
+        is_in_thread=decision.direction != Direction.AUTOMATIC,
     )
     if not limits:
         return decision, ()
