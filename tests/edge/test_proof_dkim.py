@@ -10,8 +10,8 @@ import pytest
 from dkim.canonicalization import Relaxed, Simple  # type: ignore[import-untyped]
 
 from signed import ED25519, RSA, SHORT, letter, signed
-from supportrelay.edge.proof import body_hash as body_hash_module
-from supportrelay.edge.proof.body_hash import body_hash
+from supportrelay.core import dkim_body
+from supportrelay.core.dkim_body import body_hash
 from supportrelay.edge.proof.dkim import Signature, check_signatures
 from zone import SILENT, Zone
 
@@ -183,7 +183,7 @@ def test_the_body_hash_is_dkimpys_whatever_the_pieces(monkeypatch: pytest.Monkey
     chance = random.Random(7)
     words = [b"a", b" ", b"\t", b"\r\n", b"\n", b"\r", b"bc", b"\r\n\r\n"]
     for piece in (64 * 1024, 5, 2):
-        monkeypatch.setattr(body_hash_module, "_PIECE", piece)
+        monkeypatch.setattr(dkim_body, "_PIECE", piece)
         for _ in range(1500):
             body = b"".join(chance.choice(words) for _ in range(chance.randrange(30))) + b"\r\n"
             for is_relaxed, by in ((True, Relaxed), (False, Simple)):

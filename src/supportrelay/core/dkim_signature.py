@@ -5,12 +5,12 @@ RELIABILITY C52). ``t=`` is given, so that the same copy signed again has the sa
 """
 
 import base64
-import hashlib
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import lru_cache
 
+from supportrelay.core.dkim_body import body_hash, single_spaces
 from supportrelay.core.headers import HeaderBlock, HeaderField, fields_named
 from supportrelay.core.value import value_class
 
@@ -51,9 +51,6 @@ _OPEN = (
 )
 _SIGNED = frozenset((*_CLOSED, *_CLOSED_WHEN_THERE, *_OPEN))
 _LINE = 76
-_PIECE = 256 * 1024
-_CR = 0x0D
-_BLANK = b" \t\r\n"
 
 
 def signature_fields(octets: bytes, header: HeaderBlock, keys: Sequence[SealKey], at: datetime) -> bytes:
@@ -67,7 +64,7 @@ def signature_fields(octets: bytes, header: HeaderBlock, keys: Sequence[SealKey]
     if not keys:
         return b""
     listed, signed = _signed_header(fields_named(octets, header, _SIGNED))
-    body = base64.b64encode(_body_hash(octets, header.end)).decode("ascii")
+    body = base64.b64encode(body_hash(octets, header.end, is_relaxed=True)[0]).decode("ascii")
     return b"".join(_field(key, listed, signed, body, int(at.timestamp())) for key in keys)
 
 
@@ -85,7 +82,7 @@ def still_holds(octets: bytes, header: HeaderBlock, key: SealKey) -> bool:
 
 
 def _verified(octets: bytes, header: HeaderBlock, field: HeaderField, tags: dict[str, str], key: SealKey) -> bool:
-    if tags.get("bh") != base64.b64encode(_body_hash(octets, header.end)).decode("ascii"):
+    if tags.get("bh") != base64.b64encode(body_hash(octets, header.end, is_relaxed=True)[0]).decode("ascii"):
         return False
     names = tags.get("h", "").lower().split(":")
     signed = _chosen(fields_named(octets, header, frozenset(names)), names)
@@ -134,55 +131,7 @@ def _chosen(fields: Sequence[HeaderField], names: Sequence[str]) -> bytes:
 def _relaxed(name: str, raw: bytes) -> bytes:
     """A field in relaxed form (RFC 6376 §3.4.2), without its line end."""
     value = raw[raw.find(b":") + 1 :].replace(b"\r\n", b"")
-    return name.encode("ascii") + b":" + _single_spaces(value).strip(b" ")
-
-
-def _single_spaces(octets: bytes) -> bytes:
-    """Runs of spaces and tabs become one space; a few passes whatever their length, where a pattern would be slow."""
-    if b"\t" in octets:
-        octets = octets.replace(b"\t", b" ")
-    while b"  " in octets:
-        octets = octets.replace(b"  ", b" ")
-    return octets
-
-
-# --- body
-
-
-def _body_hash(octets: bytes, start: int) -> bytes:
-    """SHA-256 of the body in relaxed form (RFC 6376 §3.4.4), read piece by piece (`core.pieces` says why).
-
-    What is between two words waits until the second comes: at the end of the body nothing of it counts.
-    """
-    digest = hashlib.sha256()
-    lines, is_spaced, is_empty = 0, False, True
-    at, end = start, len(octets)
-    while at < end:
-        cut = min(at + _PIECE, end)
-        if cut < end and octets[cut - 1] == _CR:
-            cut += 1
-        piece = octets[at:cut]
-        at = cut
-        from_word = piece.lstrip(_BLANK)
-        lines, is_spaced = _waiting(piece[: len(piece) - len(from_word)], lines, is_spaced)
-        if not from_word:
-            continue
-        words = from_word.rstrip(_BLANK)
-        digest.update(b"\r\n" * lines + b" " * is_spaced)
-        digest.update(_single_spaces(words).replace(b" \r\n", b"\r\n"))
-        lines, is_spaced = _waiting(from_word[len(words) :], 0, is_spaced=False)
-        is_empty = False
-    if not is_empty:
-        digest.update(b"\r\n")
-    return digest.digest()
-
-
-def _waiting(blank: bytes, lines: int, is_spaced: bool) -> tuple[int, bool]:
-    """Line ends, and a space behind the last of them, after some more of what is not seen."""
-    if not blank:
-        return lines, is_spaced
-    ended = blank.count(b"\r\n")
-    return lines + ended, not blank.endswith(b"\n") if ended else True
+    return name.encode("ascii") + b":" + single_spaces(value).strip(b" ")
 
 
 # --- the field

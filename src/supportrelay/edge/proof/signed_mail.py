@@ -22,8 +22,8 @@ from dkim.canonicalization import (  # type: ignore[import-untyped]
     Relaxed,
 )
 
+from supportrelay.core.dkim_body import body_hash
 from supportrelay.core.headers import split_headers
-from supportrelay.edge.proof.body_hash import body_hash
 
 __all__ = ["Key", "NotVerifiedError", "SignedMail", "is_domain", "tags_of", "verify_part"]
 
