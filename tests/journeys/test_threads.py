@@ -1,7 +1,11 @@
 """Which ticket a mail belongs to, and what the settings of an address change. DESIGN section 2 after its table."""
 
 import base64
+import re
+import smtplib
+import socket
 import sqlite3
+import struct
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -422,6 +426,50 @@ def test_a_mail_without_message_id_that_comes_twice_is_one(desk: Desk) -> None:
     assert desk.ticket(subject)["messages"] == 2
 
 
+def break_off(desk: Desk, sender: str, octets: bytes) -> None:
+    """Send a mail, and go away without having heard what became of it, when it is with its owner already."""
+    before = len(desk.sink.messages)
+    client = smtplib.SMTP("127.0.0.1", desk.relay.port, source_address=(STRANGER, 0), timeout=20)
+    client.ehlo("x.example")
+    client.mail(sender)
+    client.rcpt(SUPPORT)
+    assert client.docmd("DATA")[0] == 354
+    client.send(octets + b".\r\n")
+    desk.sink.wait_for(before + 1, timeout=60)
+    assert client.sock is not None
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # RST instead of FIN
+    client.close()
+    desk.relay.settle()
+
+
+@pytest.mark.parametrize("left_out", [(), ("Message-ID",), ("Message-ID", "Date")])
+def test_who_did_not_hear_our_yes_and_sends_again_has_sent_one_mail(desk: Desk, left_out: tuple[str, ...]) -> None:
+    """RULES_OF_MAIL 5.5: a broken session; without an id the content is the key, whatever else is missing."""
+    customer, subject = new_customer(), new_subject("broken off")
+    octets = mail(sender=customer, to=SUPPORT, subject=subject, message_id=f"<broken.{next(_number)}@mail.example>")
+    for name in left_out:
+        octets = re.sub(rf"(?m)^{name}:.*\r\n".encode(), b"", octets)
+    break_off(desk, customer, octets)
+
+    again = send(desk, customer, "", octets=octets)
+
+    assert again.gets == set()
+    assert desk.ticket(subject)["messages"] == 1
+
+
+def test_who_sends_again_with_another_date_and_no_id_is_heard_and_marked(desk: Desk) -> None:
+    """He may mean it; its ticket names the first one's, for only ids put a mail on a ticket (DESIGN 2)."""
+    customer, subject, at = new_customer(), new_subject("broken off"), time.time()
+    first, second = (mail(sender=customer, to=SUPPORT, subject=subject, message_id="", date=at + n) for n in (0, 5))
+    break_off(desk, customer, first)
+
+    again = send(desk, customer, "", octets=second)
+
+    assert header(again.copy(), "X-Supportrelay-Tags") == "again"
+    second_ticket, first_ticket = desk.tickets(subject)
+    assert second_ticket["related"] == first_ticket["id"]
+
+
 # --- spam
 
 
@@ -457,6 +505,22 @@ def test_spam_that_comes_twice_is_not_let_through_the_second_time(desk: Desk) ->
         "held",
         "filed",
     ]
+
+
+def test_a_mail_that_one_way_calls_spam_makes_its_ticket_by_the_other(desk: Desk) -> None:
+    customer, subject = new_customer(), new_subject("spam by one way")
+    octets = mail(sender=customer, to=SUPPORT, subject=subject, message_id="<spam@one-way.example>")
+    before = len(desk.sink.messages)
+
+    desk.post(b"X-Spam-Flag: Yes\r\n" + octets, customer, SUPPORT)
+    desk.post(octets, customer, SUPPORT)
+
+    (held,) = [m for m in desk.relay.ask("queue.list") if m["subject"] == subject]
+    assert (held["state"], desk.ticket(subject)["stage"], desk.ticket(subject)["messages"]) == ("held", "NEW", 1)
+    desk.relay.ask("queue.release", queue_id=held["queue_id"])
+    desk.relay.settle()
+    assert [copy.recipients for copy in desk.sink.messages[before:]] == [(ANN,)], "nobody gets it twice"
+    assert desk.ticket(subject)["messages"] == 1
 
 
 def test_what_is_held_goes_to_nobody_not_even_as_it_came(desk: Desk) -> None:
