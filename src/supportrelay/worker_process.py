@@ -13,10 +13,11 @@ import uvloop
 
 from supportrelay.admin.operations import dispatch
 from supportrelay.bootstrap import Parts, check_rules, context_of, open_parts
-from supportrelay.bootstrap_chores import chores_of
+from supportrelay.bootstrap_chores import chores_of, watchman_of
 from supportrelay.bootstrap_crm import CurrentDesk
 from supportrelay.bootstrap_listen import BoundListener, limits_of, places
 from supportrelay.config import Config, load
+from supportrelay.core.alarm import AlarmKind
 from supportrelay.core.envelope import Envelope, Role
 from supportrelay.core.errors import RelayError
 from supportrelay.core.reply import Reply
@@ -25,6 +26,7 @@ from supportrelay.edge.control.client import control_path
 from supportrelay.edge.control.server import ControlServer
 from supportrelay.edge.smtp_in import Census, Listener, SharedCounts, start_listener
 from supportrelay.flow.accept import Accept
+from supportrelay.flow.alarms import alarm
 from supportrelay.flow.authors import AuthorCheck
 from supportrelay.flow.clerk import Clerk
 from supportrelay.flow.desk_watch import DeskWatch
@@ -115,6 +117,8 @@ class _Work:
             clerk = Clerk(parts.office, parts.store, catalogue, worker.wake)
             writing = asyncio.create_task(clerk.run())
             chores = [asyncio.create_task(one) for one in chores_of(parts)]
+            if not self._index:
+                chores.append(asyncio.create_task(watchman_of(parts).run()))
             if outside is not None:
                 outside.start()
             self._when_ready()
@@ -199,6 +203,7 @@ class _Work:
                 await self._take_over(parts)
             except RelayError as exc:
                 log.error("config.refused", problem=str(exc))
+                await alarm(parts.office, AlarmKind.CONFIG_REFUSED, text=str(exc))
             except Exception:  # the old configuration is as good as it was
                 log.exception("config.refused", problem="a mistake of ours")
 

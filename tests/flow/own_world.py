@@ -43,12 +43,11 @@ class OwnWorld:
         self.clock = Clock()
         self.rulebook = _rulebook()
         self.numbers = itertools.count()
-        self.woken = 0
         self.keys = (SigningKey(0, b"k", T0),)
         self.clerk = self.new_clerk()
 
-    def new_clerk(self, holder: str = "here:1:a") -> Clerk:
-        office = Office(
+    def office(self, holder: str = "here:1:a") -> Office:
+        return Office(
             store=self.store,
             rulebook=lambda: self.rulebook,
             keys=self.keys,
@@ -60,10 +59,8 @@ class OwnWorld:
             lease=lambda: Lease(holder, self.clock() + timedelta(seconds=30)),
         )
 
-        def wake() -> None:
-            self.woken += 1
-
-        return Clerk(office, self.store, catalogue, wake)
+    def new_clerk(self, holder: str = "here:1:a") -> Clerk:
+        return Clerk(self.office(holder), self.store, catalogue, lambda: None)
 
     @property
     def at(self) -> float:

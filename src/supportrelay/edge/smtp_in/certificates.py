@@ -110,6 +110,11 @@ class Certificates:
             held.warned_at = now
             log.warning("tls.expiring", cert=str(held.pair[0]), until=until.isoformat(timespec="minutes"))
 
+    def ending(self, now: datetime) -> dict[str, datetime]:
+        """Certificates that end within 14 days, or have ended: file -> when. Blocks."""
+        untils = {str(held.pair[0]): self._until(held.pair[0]) for held in self._held.values()}
+        return {file: until for file, until in untils.items() if until is not None and until <= now + _WARN_BEFORE}
+
     async def watch(self, now: Callable[[], datetime], *, warns: bool = True, every_s: float = _LOOK_EVERY_S) -> None:
         """Look every minute until cancelled."""
         while True:

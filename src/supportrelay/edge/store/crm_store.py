@@ -4,17 +4,20 @@ What nobody would write is not written: a question on the reading connection com
 nothing to do.
 """
 
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
 from supportrelay.core.adoption import AdoptableTicket, Adoption
+from supportrelay.core.alarm import Alarm, AlarmKind
 from supportrelay.core.crm_ports import ClaimedDeskTicket, DeskDone, GateState, Remembered
 from supportrelay.core.outside import DeskTicket
 from supportrelay.core.ports import Lease
 from supportrelay.edge.store import adopt as adopting
 from supportrelay.edge.store import crm_memory, desk, desk_mirror, desk_trash
+from supportrelay.edge.store.alarms import raise_alarm
 from supportrelay.edge.store.rows import from_microseconds, to_microseconds
 from supportrelay.edge.store.tickets import leads_to
 from supportrelay.edge.store.writer import Command
@@ -24,7 +27,16 @@ __all__ = ["StoreCrm"]
 T = TypeVar("T")
 
 _PURGED_A_CALL = 50
+_UNAUTHORISED = ": 401 "  # as the CRM's client writes why a gate is closed
 _DROPPED_A_CALL = 200  # 8 ms with bodies of 10 kB
+
+
+def _close(connection: sqlite3.Connection, name: str, until: int, why: str) -> None:
+    """A token that is refused is for a person to mend: nothing else opens that gate."""
+    crm_memory.close(connection, name, until, why)
+    if _UNAUTHORISED in why:
+        now = time.time_ns() // 1000
+        raise_alarm(connection, Alarm(AlarmKind.CRM_TOKEN_REFUSED, name.partition(":")[0], {"text": why}), now)
 
 
 class StoreCrm:
@@ -188,7 +200,7 @@ class StoreCrm:
         """Let nobody through until then; a gate closed for longer stays so."""
         state = await self.gate(name)
         if state.closed_until is None or state.closed_until < until:
-            await self.write(lambda c: crm_memory.close(c, name, to_microseconds(until), why))
+            await self.write(lambda c: _close(c, name, to_microseconds(until), why))
 
     async def reopen(self, name: str) -> None:
         """Let them through again, here and at the gates below it."""
