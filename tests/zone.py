@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 from supportrelay.core.dns import DnsRecord, RecordKind
 from supportrelay.core.errors import TransientFailure
@@ -20,8 +21,8 @@ class Zone:
         asked: Names in the order of the questions.
     """
 
-    def __init__(self, records: Mapping[str, object]) -> None:
-        self.records = dict(records)
+    def __init__(self, records: Mapping[str, Any]) -> None:
+        self.records: dict[str, Any] = dict(records)
         self.asked: list[str] = []
 
     async def ask(self, name: str, kind: RecordKind) -> tuple[DnsRecord, ...]:
