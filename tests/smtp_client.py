@@ -6,7 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from supportrelay.core.envelope import Envelope, Peer, Role
 from supportrelay.core.reply import ACCEPTED, NOT_OURS, Reply
@@ -55,10 +55,13 @@ async def a_listener(
     tls_required: bool = False,
     role: Role = Role.MX,
     login: Login | None = None,
+    bound: socket.socket | None = None,
+    **more: Any,
 ) -> AsyncIterator[Listener]:
-    """A listener on a free port of 127.0.0.1, drained at the end."""
-    bound = socket.socket()
-    bound.bind(("127.0.0.1", 0))
+    """A listener on a free port of 127.0.0.1 or on ``bound``, drained at the end; more as `start_listener` takes it."""
+    if bound is None:
+        bound = socket.socket()
+        bound.bind(("127.0.0.1", 0))
     listener = await start_listener(
         bound,
         role=role,
@@ -70,6 +73,7 @@ async def a_listener(
         tls_required=tls_required,
         login=login,
         limits=limits,
+        **more,
     )
     try:
         yield listener
@@ -100,7 +104,7 @@ class RawClient:
     async def reply(self) -> str:
         """The next reply, its lines joined by a line feed; "" when the connection was closed."""
         lines: list[str] = []
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     line = (await self.reader.readline()).decode()
@@ -135,6 +139,6 @@ class RawClient:
 
 async def all_gone(listener: Listener) -> None:
     """Wait until no session is left; the server sees a closed connection a moment after the client made it."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while listener.open_sessions:  # noqa: ASYNC110  sessions are counted, not signalled
             await asyncio.sleep(0.01)

@@ -31,12 +31,12 @@ FILES = 256  # of each worker
 class FewFiles(Relay):
     """A relay as a service with a low LimitNOFILE."""
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         offset = self.log_path.stat().st_size if self.log_path.exists() else 0
-        serve = f'ulimit -n {FILES}; exec "$0" -m supportrelay serve --config "$1"'
+        serve = f'ulimit -n {FILES}; exec "$0" -m supportrelay serve --config "$@"'
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                ["sh", "-c", serve, sys.executable, str(self.config_path)], stderr=log, stdout=log
+                ["sh", "-c", serve, sys.executable, str(self.config_path), *options], stderr=log, stdout=log
             )
         self.wait_for_log("relay.ready", offset)
 
@@ -218,7 +218,8 @@ def test_c23_a_client_that_never_reads_holds_nothing_up(relay: FewFiles, sink: T
 
 def test_f08_sigterm_lets_a_message_end_tells_the_idle_and_closes_the_door(relay: FewFiles, sink: ThreadedSink) -> None:
     """The last test of this module, because the relay is gone afterwards."""
-    assert relay.process is not None
+    process = relay.process
+    assert process is not None
     octets = mail(sender=customer(1), to=SUPPORT, subject="end", message_id="<at-the-end@mail.example>")
     with relay.client() as busy, relay.client() as idle, relay.client() as waiting:
         busy.begin(SUPPORT)
@@ -226,23 +227,25 @@ def test_f08_sigterm_lets_a_message_end_tells_the_idle_and_closes_the_door(relay
         assert idle.reply().startswith("220 ")
         waiting.reply()
         waiting.say("EHLO x")
-        relay.process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
         assert idle.reply().startswith("421 4.3.2 ")
         assert waiting.reply().startswith("421 4.3.2 ")
         with pytest.raises(ConnectionError):
             relay.client()
         assert busy.say(octets[40:] + b".").startswith("250 ")
         assert busy.reply().startswith("421 4.3.2 ")
-    assert relay.process.wait(60) == 0
+    assert process.wait(60) == 0
     relay.process = None
     relay.start()
+    process = relay.process
+    assert process is not None
     relay.settle()
     assert "<at-the-end@mail.example>" in {message_id_of(one.octets) for one in sink.messages}
     with relay.client() as endless:
         endless.begin(SUPPORT)
-        relay.process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
         assert endless.is_silent(1.0), "it may still end"
-        relay.process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
         assert endless.rest() == b"", "a second signal is for who cannot wait"
-    relay.process.wait(60)
+    process.wait(60)
     relay.process = None

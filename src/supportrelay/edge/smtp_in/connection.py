@@ -164,7 +164,7 @@ class Connection(SMTP):
 
     def turn_away(self, refusal: Reply) -> None:
         """There is no place for this connection, or it does not behave."""
-        log.warning("listener.refused", peer=self.ip, reply=str(refusal))
+        self.intake.refusals.tell(self.ip, refusal)
         self.leave(refusal)
 
     def _read_proxy_header(self) -> None:

@@ -20,6 +20,7 @@ from supportrelay.core.reply import Reply
 from supportrelay.core.value import value_class
 from supportrelay.edge.smtp_in.census import Census, client_key
 from supportrelay.edge.smtp_in.content import HOPS_LIMIT, ContentReader, count_received
+from supportrelay.edge.smtp_in.refusals import RefusalLog
 from supportrelay.log import get_logger
 
 __all__ = ["Client", "Intake", "IntakePolicy", "Limits", "Login", "Take"]
@@ -181,6 +182,7 @@ class Intake:
     spool_folder: Path | None = None
     memory: Budget = field(default_factory=Budget)
     census: Census = field(default_factory=lambda: Census.alone(time.monotonic))
+    refusals: RefusalLog = field(default_factory=lambda: RefusalLog(time.monotonic))
     sessions: set[Client] = field(default_factory=set)
     takes: set[asyncio.Task[Reply]] = field(default_factory=set)
     writes: set[asyncio.Task[None]] = field(default_factory=set)

@@ -128,8 +128,7 @@ class Session(LoginDialogue):
         """EHLO, DATA and STARTTLS end a group of pipelined commands (RFC 2920 §3.1); more may be forged (C12)."""
         if not self.pending:
             return False
-        log.info("listener.refused", peer=self.ip, reply=str(say.TALKED_TOO_EARLY))
-        self.leave(say.TALKED_TOO_EARLY)
+        self.turn_away(say.TALKED_TOO_EARLY)
         return True
 
     # --- the session's commands ---
