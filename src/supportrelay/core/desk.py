@@ -102,7 +102,8 @@ def _ordinary(known: Known) -> Decision:
     choice = _people(known, owners, fallback, ticket, disposition)
     reasons = (*known.match.reasons, *owner_reasons, *outcome.reasons, *ticket_reasons, *choice.reasons)
     if known.gathered.duplicate_of:
-        reasons = (Reason.of("duplicate.now_proven", first=known.gathered.duplicate_of), *reasons)
+        code = "duplicate.no_spam" if known.gathered.duplicate_spam else "duplicate.now_proven"
+        reasons = (Reason.of(code, first=known.gathered.duplicate_of), *reasons)
     return _base(
         known,
         sight.direction,

@@ -34,8 +34,11 @@ def takes_over(gathered: Gathered, sight: Sight) -> bool:
     """Tell whether this arrival counts in place of an earlier one of the same mail, which moved nothing.
 
     A colleague's mail may come twice, once straight from his provider and once through a group or a rule, and only one
-    of the two ways proves who sent it. What he asked for must not hang on which of them was faster (RULES 5.7).
+    of the two ways proves who sent it. What he asked for must not hang on which of them was faster (RULES 5.7). And a
+    customer's mail may come by one way that calls it spam, and by one that does not: that one makes his ticket.
     """
+    if gathered.duplicate_of and gathered.duplicate_spam:
+        return not sight.is_spam
     is_proven_staff = sight.author.is_staff and sight.author.is_proven and sight.direction in _BY_STAFF
     return bool(gathered.duplicate_of) and gathered.duplicate_unproven and is_proven_staff
 

@@ -143,6 +143,7 @@ class Gathered:
         fingerprint: Changes when any of this would change.
         undecided: queue_id of a mail that it names, accepted before and not decided yet; "" without.
         duplicate_unproven: That first arrival was a colleague's mail whose sender nobody could prove then.
+        duplicate_spam: That first arrival is held, for it was called spam.
     """
 
     duplicate_of: str = ""
@@ -152,6 +153,7 @@ class Gathered:
     fingerprint: str = ""
     undecided: str = ""
     duplicate_unproven: bool = False
+    duplicate_spam: bool = False
 
 
 @value_class

@@ -25,8 +25,9 @@ _MERGES_FOLLOWED = 20
 _HITS_A_STEP = 8
 _ARRIVAL = "SELECT message FROM arrivals WHERE duplicate_key = ?"
 _FIRST_ARRIVAL = """
-SELECT m.seq, m.queue_id, c.ticket_id, d.direction = 'unproven' FROM messages m
-LEFT JOIN conversations c ON c.id = m.conversation_id LEFT JOIN decisions d ON d.message = m.seq WHERE m.seq = ?"""
+SELECT m.seq, m.queue_id, c.ticket_id, d.direction = 'unproven', m.state = 'held' AND d.direction = 'spam'
+FROM messages m LEFT JOIN conversations c ON c.id = m.conversation_id
+LEFT JOIN decisions d ON d.message = m.seq WHERE m.seq = ?"""
 
 _COPIES_OF_ARRIVALS = """
 SELECT id, recipient_key FROM deliveries WHERE state NOT IN ('failed', 'dropped') AND kind <> 'note' AND message IN
@@ -104,15 +105,17 @@ class Found:
     pointers: tuple[_Pointer, ...]
     fingerprint: str
     is_unproven: bool = False
+    is_spam: bool = False
 
 
 def find(connection: sqlite3.Connection, where_from: WhereFrom) -> Found:
     """Look everything up; a few selects by key."""
-    first, duplicate_of, duplicate_ticket, is_unproven, copies = 0, "", None, 0, []
+    first, duplicate_of, duplicate_ticket, is_unproven, is_spam, copies = 0, "", None, 0, 0, []
     if where_from.duplicate_key:
         row = connection.execute(_ARRIVAL, (where_from.duplicate_key,)).fetchone()
         if row is not None:
-            first, duplicate_of, duplicate_ticket, is_unproven = connection.execute(_FIRST_ARRIVAL, row).fetchone()
+            earlier = connection.execute(_FIRST_ARRIVAL, row).fetchone()
+            first, duplicate_of, duplicate_ticket, is_unproven, is_spam = earlier
             copies = connection.execute(_COPIES_OF_ARRIVALS, (first,)).fetchall()
     pointers = tuple(_pointers(connection, where_from))
     known = [
@@ -121,7 +124,7 @@ def find(connection: sqlite3.Connection, where_from: WhereFrom) -> Found:
     ]
     fingerprint = f"{first}/{','.join(str(c[0]) for c in copies)}/{';'.join(known)}"
     has = frozenset(c[1] for c in copies)
-    return Found(first, duplicate_of, duplicate_ticket, has, pointers, fingerprint, bool(is_unproven))
+    return Found(first, duplicate_of, duplicate_ticket, has, pointers, fingerprint, bool(is_unproven), bool(is_spam))
 
 
 def gather(connection: sqlite3.Connection, where_from: WhereFrom) -> Gathered:
@@ -147,6 +150,7 @@ def gather(connection: sqlite3.Connection, where_from: WhereFrom) -> Gathered:
         found.fingerprint,
         _undecided(connection, where_from),
         found.is_unproven,
+        found.is_spam,
     )
 
 
