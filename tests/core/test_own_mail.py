@@ -1,5 +1,7 @@
 """The pure parts of our own mail: words for every alarm, clean lines, what a report may say."""
 
+from pathlib import Path
+
 import pytest
 
 from contracts.store_samples import after
@@ -18,6 +20,13 @@ def test_every_alarm_has_words_in_every_language(kind: AlarmKind, language: str)
     known = read_catalogue(language)
 
     assert [f"alarm.{kind}{end}" for end in ("", ".title", ".do") if f"alarm.{kind}{end}" not in known] == []
+
+
+@pytest.mark.parametrize("kind", list(AlarmKind))
+def test_every_alarm_stands_on_the_administrators_page(kind: AlarmKind) -> None:
+    page = Path(__file__).parents[2] / "docs" / "own-mail.md"
+
+    assert f"`{kind}`" in page.read_text("utf-8")
 
 
 def test_an_alert_names_what_when_how_often_and_what_to_do() -> None:
