@@ -151,6 +151,19 @@ def test_the_other_forms_of_a_copy_are_signed_too(desk: Desk) -> None:
     assert verified(notice.octets) == BOTH
 
 
+def test_mail_of_our_own_is_signed_too(desk: Desk) -> None:
+    """A report to a colleague whose mail did not arrive."""
+    desk.sink.refuse("rcpt", "550 5.1.1 nobody here", recipient=ELSEWHERE)
+    octets = letter("undelivered", body=b"Hi\r\n", sender="zoe@staff.test", to=ELSEWHERE)
+    desk.post(octets, "zoe@staff.test", ELSEWHERE, peer=OURS, port=desk.submission_port)
+    desk.sink.wait_for(1, timeout=60)
+    (report,) = desk.sink.messages
+
+    assert report.recipients == ("zoe@staff.test",)
+    assert b"multipart/report" in report.octets
+    assert verified(report.octets) == BOTH
+
+
 def test_a_retry_sends_the_same_octets(desk: Desk) -> None:
     desk.sink.refuse("dot", "451 4.3.0 later", times=1)
     octets = COPIES["plain"].replace(b"<plain@", b"<again@")
