@@ -93,7 +93,7 @@ def _certain_words(text: str) -> str:
     forwarded = _FORWARDED.search(text)
     text = text[: forwarded.start()] if forwarded else text
     written = find_form(text)
-    if written is not None and written.is_certain:
+    if written is not None and written.is_certain and written.is_sign:
         return written.form
     return "transcript" if TRANSCRIPT.search(text[:_LOOK]) else ""
 
