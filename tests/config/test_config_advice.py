@@ -62,7 +62,6 @@ def test_a_good_configuration_has_no_warnings(configured: Callable[[str], Config
         pytest.param(
             "listen: [{port: 587, role: submission}]\n", "listen[0].role: nobody can be proven", id="submission"
         ),
-        pytest.param("keep: {raw: 30d}\n", "keep: accepted, but without effect in this version", id="keep"),
     ],
 )
 def test_what_is_probably_not_meant_is_named_with_its_line(

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from supportrelay.admin import crm, crm_setup, mail, outbox, probe, queue, tickets, users
+from supportrelay.admin import crm, crm_setup, forget, mail, outbox, probe, queue, tickets, users
 from supportrelay.admin.context import OperationContext
 from supportrelay.admin.wording import languages_of
 from supportrelay.core.errors import ConfigError, RelayError
@@ -52,6 +52,7 @@ OPERATIONS: dict[str, Operation] = {
     "user.addresses": users.addresses,
     "user.disable": users.disable,
     "user.remove": users.remove,
+    "privacy.forget": forget.forget,
     "absent.set": crm.set_absent,
     "absent.list": crm.absent,
     "outbox.list": outbox.list_kept,

@@ -29,7 +29,9 @@ async def raw(context: OperationContext, queue_id: str) -> dict[str, Any]:
     try:
         octets = await context.store.content(found["queue_id"])
     except KeyError:
-        raise InputError(f"{found['queue_id']}: its content is no longer kept") from None
+        removed_at = context.store.content_removed_at(found["queue_id"])
+        why = f"was removed on {removed_at} (keep.raw)" if removed_at else "is no longer kept"
+        raise InputError(f"{found['queue_id']}: its content {why}") from None
     return {"octets": base64.b64encode(octets).decode("ascii")}
 
 

@@ -26,6 +26,7 @@ _COMMANDS = {
     "crm": ("crm:crm", "Companies, deals and their owners."),
     "outbox": ("outbox:outbox", "What the demo would have sent."),
     "user": ("user:user", "People who may log in."),
+    "forget": ("forget:forget", "Remove what is kept of one customer."),
     "absent": ("absent:absent", "Say that an owner is away, or back."),
     "audit": ("audit:audit", "Prove that every accepted message is in exactly one state."),
     "storage": ("storage:storage", "Back the store up, and bring a backup back."),

@@ -4,9 +4,9 @@ import os
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 from supportrelay.config.place import DEFAULT_URL, SQLITE
@@ -112,14 +112,24 @@ class KeepConfig(Section):
     """How long things are kept after a message reached its end."""
 
     raw: Duration | None = Field(
-        default=None, description="The octets of messages.", examples=["90d"], json_schema_extra={"default": "for ever"}
+        default=None,
+        description="The mail itself, octet for octet. Its ticket, and what was done with it, stay.",
+        examples=["90d"],
+        json_schema_extra={"default": "for ever"},
     )
     trace: Duration | None = Field(
         default=None,
-        description="Decisions and attempts.",
+        description="Everything else that was written about it: decisions, copies, attempts, ids. Tickets stay listed. "
+        "Not shorter than raw.",
         examples=["400d"],
         json_schema_extra={"default": "for ever"},
     )
+
+    @model_validator(mode="after")
+    def _raw_goes_first(self) -> Self:
+        if self.trace is not None and (self.raw is None or self.raw > self.trace):
+            raise ValueError("trace must not be shorter than raw: a mail of which nothing is known cannot be found")
+        return self
 
 
 _SELECTOR = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?)*")

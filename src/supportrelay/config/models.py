@@ -228,8 +228,8 @@ class Config(Section):
     )
     keep: KeepConfig = Field(
         default=KeepConfig(),
-        description="How long finished messages are kept.",
-        json_schema_extra=later("everything is kept"),
+        description="How long messages are kept after they are over; what is under way, held or dead stays whatever "
+        "its age (docs/privacy.md).",
     )
     dkim: Annotated[tuple[DkimConfig, ...], BeforeValidator(_as_list)] = Field(
         default=(),

@@ -8,11 +8,27 @@ from pathlib import Path
 from supportrelay.edge.store.database import connect
 from supportrelay.edge.store.turn import Turn
 
-__all__ = ["Checkpointer"]
+__all__ = ["Checkpointer", "empty_log"]
 
 # A WAL of this many pages (of 4 KiB) is emptied with everybody held for the last bit; below, only beside the traffic.
 _WAL_PAGES_TO_RESTART = 8192
 _COMMANDS_BETWEEN_CHECKPOINTS = 1000
+
+
+def empty_log(path: Path) -> bool:
+    """Copy the whole WAL back and cut it to nothing, for it holds pages as they were. Blocks; False: somebody reads."""
+    connection = connect(path, read_only=False, cache_kib=512)
+    turn = Turn(path)
+    try:
+        connection.execute("PRAGMA busy_timeout = 5000")
+        turn.take()
+        try:
+            return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        finally:
+            turn.give_back()
+    finally:
+        connection.close()
+        turn.close()
 
 
 class Checkpointer:

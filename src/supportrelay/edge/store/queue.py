@@ -118,7 +118,7 @@ def retry(connection: sqlite3.Connection, name: str | None, who: str, now: int) 
         count += due_now(connection, now)
         write_changes(connection, [change_row(now, "queue.retried", who, {"count": count})])
         return {"queue_id": "", "count": count}
-    seq, queue_id = _one(connection, name)
+    seq, queue_id = _with_content(connection, name)
     count = connection.execute(
         # What failed begins with the whole mail again: whoever has it retried has seen to what was refused.
         "UPDATE deliveries SET form = CASE state WHEN 'failed' THEN 'full' ELSE form END, "
@@ -163,7 +163,7 @@ def release(connection: sqlite3.Connection, name: str, who: str, now: int) -> di
     Raises:
         InputError: It is not held.
     """
-    seq, queue_id = _one(connection, name)
+    seq, queue_id = _with_content(connection, name)
     state = connection.execute("SELECT state FROM messages WHERE seq = ?", (seq,)).fetchone()[0]
     count = connection.execute(
         "UPDATE deliveries SET state = CASE attempts WHEN 0 THEN 'due' ELSE 'deferred' END, due_at = ? "
@@ -278,6 +278,14 @@ def _one(connection: sqlite3.Connection, name: str) -> tuple[int, str]:
         ids = ", ".join(row[1] for row in rows)
         raise InputError(f"several messages have the Message-ID {name}: {ids}; name one of them")
     return rows[0][0], rows[0][1]
+
+
+def _with_content(connection: sqlite3.Connection, name: str) -> tuple[int, str]:
+    """As `_one`, of a message from which copies can be written."""
+    seq, queue_id = _one(connection, name)
+    if connection.execute("SELECT 1 FROM contents WHERE message = ?", (seq,)).fetchone() is None:
+        raise InputError(f"{queue_id}: its content is no longer kept, so nothing can be sent from it")
+    return seq, queue_id
 
 
 def _message(connection: sqlite3.Connection, row: Any) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from supportrelay.edge.store.contents import LARGEST_IN_DATABASE_OCTETS, Content
 from supportrelay.edge.store.crm_store import StoreCrm
 from supportrelay.edge.store.database import as_failure, connect, prepare
 from supportrelay.edge.store.own_store import StoreOwn
+from supportrelay.edge.store.removal_store import StoreRemoval
 from supportrelay.edge.store.robots import count_robot
 from supportrelay.edge.store.rows import from_microseconds, to_microseconds
 from supportrelay.edge.store.settle import settle
@@ -60,7 +61,7 @@ def sqlite_path(url: str, base: Path | None = None) -> Path:
     return path if base is None or path.is_absolute() else base / path
 
 
-class SqliteStore(StoreViews, StoreUsers, StoreCrm, StoreOwn):
+class SqliteStore(StoreViews, StoreUsers, StoreCrm, StoreOwn, StoreRemoval):
     """`core.ports.Store` and the store's part of `core.crm_ports` on SQLite.
 
     WAL, synchronous=FULL, one sync for all commands that wait.

@@ -15,6 +15,7 @@ __all__ = [
     "Leads",
     "change_json",
     "leads_to",
+    "leads_to_conversations",
     "merge",
     "move",
     "remove_ticket",
@@ -191,7 +192,14 @@ def leads_to(connection: sqlite3.Connection, numbers: Sequence[int]) -> Leads:
     """What leads mail to these tickets. Walks all ids there are (4 million a second): no index is by conversation."""
     marks = ",".join("?" * len(numbers))
     sql = f"SELECT id FROM conversations WHERE ticket_id IN ({marks})"  # noqa: S608  question marks only
-    found = {int(row[0]): (set[Any](), set[Any]()) for row in connection.execute(sql, tuple(numbers))}
+    return leads_to_conversations(connection, [row[0] for row in connection.execute(sql, tuple(numbers))])
+
+
+def leads_to_conversations(connection: sqlite3.Connection, numbers: Sequence[int]) -> Leads:
+    """What leads mail to these conversations; nothing is walked for none."""
+    found = {int(number): (set[Any](), set[Any]()) for number in numbers}
+    if not found:
+        return found
     marks = ",".join("?" * len(found))
     for place, column, table in ((0, "message_id", "known_ids"), (1, "root", "thread_roots")):
         sql = f"SELECT {column}, conversation_id FROM {table} WHERE conversation_id IN ({marks})"  # noqa: S608  same

@@ -29,6 +29,11 @@ CREATE TABLE login_places (
 ) WITHOUT ROWID;
 CREATE INDEX login_places_by_time ON login_places (seen_at);
 
+-- Files of contents whose rows are gone already; a crash in between must not leave them behind.
+CREATE TABLE files_to_remove (
+  file TEXT PRIMARY KEY
+) WITHOUT ROWID;
+
 -- Mail of our own that is in the queue. about: the message whose fate it tells; recipient: its first, in comparing form.
 CREATE TABLE own_mail (
   message   INTEGER PRIMARY KEY REFERENCES messages (seq),
