@@ -270,3 +270,14 @@ async def test_what_the_header_held_comes_back_in_ascii(world: OwnWorld) -> None
     assert isinstance(said, bytes)
     assert "Zoë" in said.decode()
     assert b"X-Long" not in said
+
+
+async def test_who_wrote_to_postmaster_is_told_of_postmaster(world: OwnWorld) -> None:
+    (copy,) = await world.mail("q1", (ADMIN, DeliveryKind.AS_IS), paths=("postmaster@desk.test",))
+    await world.ends(copy, "q1", DeliveryState.FAILED)
+    await world.store.add_failover("q1", [], "all_failed", world.clock())
+    await world.clerk.tick()
+
+    (report,) = [one for one in await world.own_mail() if one["To"] == BOB]
+    assert status_of(report)[1]["Final-Recipient"] == "rfc822; postmaster@desk.test"
+    assert ADMIN.encode() not in report.as_bytes()

@@ -22,7 +22,7 @@ OWN_MAIL_MARK = "o"
 _NEVER = frozenset({"loop", "report", "spam", "automatic"})
 # An outsider's robot that writes again whenever it hears from us gets no third one (RELIABILITY C55).
 _TO_OUTSIDERS = (2, timedelta(days=7))
-_TO_STAFF = (30, timedelta(hours=1))
+_TO_STAFF = (300, timedelta(hours=1))
 
 
 @value_class

@@ -49,62 +49,79 @@ async def report_to_author(
     Raises:
         TransientFailure: The store cannot be read.
     """
-    life = await store.queue_show(owed.queue_id)
-    submitted = [one for one in life["deliveries"] if one["kind"] == DeliveryKind.SUBMITTED]
-    if owed.kind == OwnKind.REPORT and any(one["state"] in _STILL_TRIED for one in submitted):
+    case = _case(rulebook, owed, await store.queue_show(owed.queue_id))
+    if case is None:
         return None
-    envelope = _envelope(life)
-    is_dead = life["state"] == "dead"
-    hosts = (rulebook.desk.hostname, *_hosts(life))
-    failures = _failures(life, submitted, owed.kind, hosts)
-    own_paths = [path for path in envelope.forward_paths if path not in {one["recipient"] for one in submitted}]
-    address = rulebook.address(life["address"])
-    if is_dead and own_paths and owed.kind == OwnKind.REPORT and not _was_told(life, address.address):
-        failures.append(Failure(address.address, _desk_status(life), ""))
-    if not failures:
+    if not case.failures:
         return AuthorsReport(None, why="nothing_new")
-    told = tuple(one.recipient for one in failures)
     try:
         octets = await office.store.content(owed.queue_id)
     except KeyError:  # deleted meanwhile, at somebody's request
-        return AuthorsReport(None, told, "content_gone")
+        return AuthorsReport(None, case.told, "content_gone")
     facts = await facts_of(octets)
     addressee = find_addressee(
-        life.get("decision") or {},
-        envelope,
+        case.life.get("decision") or {},
+        case.envelope,
         facts,
-        classify_automatic(facts, envelope),
-        members=Membership(rulebook.desk),
+        classify_automatic(facts, case.envelope),
+        members=case.members,
         keys=office.keys,
         registrable=rulebook.domains.registrable,
     )
     if not addressee.address:
-        return AuthorsReport(None, told, addressee.why)
-    now = office.now()
-    if await store.own_mail_since(owed.kind, addressee.address, now - addressee.within) >= addressee.most:
-        return AuthorsReport(None, told, "too_often")
-    is_for_desk = [one.recipient for one in failures] == [address.address]
-    words = wording(address.language)
-    mail = _write(office, rulebook, address, words, owed, addressee.address, failures, octets, life, is_for_desk)
-    return AuthorsReport(mail, told)
+        return AuthorsReport(None, case.told, addressee.why)
+    since = office.now() - addressee.within
+    if await store.own_mail_since(owed.kind, addressee.address, since) >= addressee.most:
+        return AuthorsReport(None, case.told, "too_often")
+    mail = _write(office, rulebook, wording(case.address.language), owed, case, addressee.address, octets)
+    return AuthorsReport(mail, case.told)
+
+
+@value_class
+class _Case:
+    """One message and what is to be told of it.
+
+    Attributes:
+        named: How the desk is named in it, "" when the mail was not for the desk.
+    """
+
+    life: Mapping[str, Any]
+    envelope: Envelope
+    address: SupportAddress
+    members: Membership
+    named: str
+    failures: tuple[Failure, ...]
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        return tuple(one.recipient for one in self.failures)
+
+    @property
+    def is_for_desk(self) -> bool:
+        return self.told == (self.named,)
+
+
+def _case(rulebook: Rulebook, owed: OwedReport, life: Mapping[str, Any]) -> _Case | None:
+    """None while first attempts are under way."""
+    submitted = [one for one in life["deliveries"] if one["kind"] == DeliveryKind.SUBMITTED]
+    if owed.kind == OwnKind.REPORT and any(one["state"] in _STILL_TRIED for one in submitted):
+        return None
+    envelope, address, members = _envelope(life), rulebook.address(life["address"]), Membership(rulebook.desk)
+    outside = {one["recipient"] for one in submitted}
+    named = _named([path for path in envelope.forward_paths if path not in outside], address, members)
+    failures = _failures(life, submitted, owed.kind, (rulebook.desk.hostname, *_hosts(life)))
+    if life["state"] == "dead" and named and owed.kind == OwnKind.REPORT and not _was_told(life, named):
+        failures.append(Failure(named, _desk_status(life), ""))
+    return _Case(life, envelope, address, members, named, tuple(failures))
 
 
 def _write(
-    office: Office,
-    rulebook: Rulebook,
-    address: SupportAddress,
-    words: Wording,
-    owed: OwedReport,
-    to: str,
-    failures: Sequence[Failure],
-    octets: bytes,
-    life: Mapping[str, Any],
-    is_for_desk: bool,
+    office: Office, rulebook: Rulebook, words: Wording, owed: OwedReport, case: _Case, to: str, octets: bytes
 ) -> OwnMail:
-    now = office.now()
+    now, address, life = office.now(), case.address, case.life
     queue_id = office.new_id()
     domain = address.sender_address.rpartition("@")[2]
-    kind = "delay" if owed.kind == OwnKind.DELAY else "desk" if is_for_desk else "outside"
+    kind = "delay" if owed.kind == OwnKind.DELAY else "desk" if case.is_for_desk else "outside"
     head = OwnHead(
         queue_id=queue_id,
         kind=owed.kind,
@@ -117,15 +134,15 @@ def _write(
         at=now,
         references=(life["message_id"],) if life["message_id"] else (),
     )
-    accepted_at = _instant(life["accepted_at"])
+    accepted_at = datetime.fromisoformat(life["accepted_at"])
     context = ReportContext(
         head=head,
         support=address.address,
         accepted_at=accepted_at,
-        is_for_desk=is_for_desk,
+        is_for_desk=case.is_for_desk,
         retry_until=accepted_at + rulebook.desk.give_up_after if owed.kind == OwnKind.DELAY else None,
     )
-    report = write_report(context, failures, octets, words)
+    report = write_report(context, case.failures, octets, words)
     return OwnMail(queue_id, owed.kind, (to,), report, head.message_id, head.subject, now, owed.queue_id)
 
 
@@ -153,6 +170,13 @@ def _failure(delivery: Mapping[str, Any], hosts: Sequence[str], *, is_late: bool
     return Failure(delivery["recipient"], status, public_diagnostic(delivery["last_reply"], hosts))
 
 
+def _named(own_paths: Sequence[str], address: SupportAddress, members: Membership) -> str:
+    """How a report names the desk: by the support address, or what else of ours the author wrote to (postmaster@)."""
+    if not own_paths or any(members.is_ours(path.lower()) for path in own_paths):
+        return address.address if own_paths else ""
+    return own_paths[0]
+
+
 def _desk_status(life: Mapping[str, Any]) -> str:
     """Of a mail to the desk only the class and what it was about, not whose mailbox."""
     causes = {str(a.get("cause") or "") for d in life["deliveries"] for a in d["attempts_made"][-1:]}
@@ -171,7 +195,3 @@ def _hosts(life: Mapping[str, Any]) -> set[str]:
     """Names of the next hops, which are ours."""
     hosts = {str(a.get("host") or "").rpartition(":")[0] for d in life["deliveries"] for a in d["attempts_made"]}
     return {host for host in hosts if host and host != "localhost"}
-
-
-def _instant(written: str) -> datetime:
-    return datetime.fromisoformat(written)

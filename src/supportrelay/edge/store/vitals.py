@@ -29,7 +29,7 @@ _OLDEST_DELIVERY = """
 SELECT min(due_at) FROM deliveries INDEXED BY deliveries_at_work
 WHERE state IN ('due', 'sending', 'deferred') AND holder IS NULL"""
 _BREAKERS = "SELECT name FROM crm_gates WHERE closed_until > ? ORDER BY name"
-_ALARMS = "SELECT kind, sum(count) FROM alarms WHERE last_at > ? GROUP BY kind"
+_ALARMS = "SELECT kind, sum(max(count, 1)) FROM alarms WHERE last_at > ? GROUP BY kind"
 
 
 def read_vitals(path: Path, now: datetime, *, reserve_octets: int = 0) -> Vitals:
