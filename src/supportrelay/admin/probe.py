@@ -44,7 +44,7 @@ async def begin(context: OperationContext, reader: str, address: str | None = No
         "date": format_datetime(now),
         "message_id": f"<verify.{word}@supportrelay-verify.example>",
         "mark": sign_probe(keys[0], reader, _day(now)),
-        "listener": f"{listen.host}:{listen.port}",
+        "listener": str(listen.path or f"{listen.host}:{listen.port}"),
     }
 
 

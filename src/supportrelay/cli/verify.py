@@ -116,11 +116,20 @@ def _is_taken(code: int) -> bool:
 def _connected(config: Any) -> smtplib.SMTP:
     """A session with our own listener; the relay may listen on every address of the machine."""
     listen = next((one for one in config.listen if one.role == "mx"), config.listen[0])
-    session = smtplib.SMTP(_ANY.get(str(listen.host), str(listen.host)), listen.port, timeout=15)
+    host, port = listen.place
+    host = _ANY.get(host, host)
+    # Our own listener on this machine, asked by address: its certificate names another host.
+    anybody = ssl._create_unverified_context()  # noqa: S323, SLF001  see above
+    session: smtplib.SMTP
+    if listen.role == "lmtp":
+        session = smtplib.LMTP(host, port)
+    elif listen.tls and listen.tls.implicit:
+        session = smtplib.SMTP_SSL(host, port, timeout=15, context=anybody)
+    else:
+        session = smtplib.SMTP(host, port, timeout=15)
     session.ehlo()
     if listen.tls and session.has_extn("starttls"):
-        # Our own listener on this machine, asked by address: its certificate names another host.
-        session.starttls(context=ssl._create_unverified_context())  # noqa: S323, SLF001  see above
+        session.starttls(context=anybody)
         session.ehlo()
     return session
 
