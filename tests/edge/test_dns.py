@@ -2,8 +2,10 @@
 
 import asyncio
 import itertools
+import threading
 from collections.abc import AsyncIterator, Iterator
 
+import dns.message
 import pytest
 
 import dns_server
@@ -227,3 +229,24 @@ async def test_without_any_server_nothing_is_known() -> None:
     with pytest.raises(TransientFailure):
         await resolver.ask("a.example", "TXT")
     await resolver.aclose()
+
+
+async def test_two_thousand_records_are_read_by_a_thread(
+    server: DnsServer, resolver: DnsResolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dnspython takes 0.2 s for them, in which the event loop would serve nobody."""
+    threads: set[str] = set()
+    read = dns.message.from_wire
+
+    def noting(wire: bytes, *arguments: object, **more: object) -> object:
+        if len(wire) > 8192:
+            threads.add(threading.current_thread().name)
+        return read(wire, *arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("dns.message.from_wire", noting)
+    server.add("many.example", "TXT", *(txt(str(number)) for number in range(2000)))
+    server.faults["many.example"] = dns_server.LARGE
+
+    assert len(await resolver.ask("many.example", "TXT")) == 100
+    assert threads
+    assert threading.main_thread().name not in threads

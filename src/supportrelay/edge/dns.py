@@ -8,6 +8,7 @@ that (RELIABILITY C59).
 """
 
 import asyncio
+import struct
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ import dns.asyncresolver
 import dns.exception
 import dns.message
 import dns.name
+import dns.nameserver
 import dns.rdatatype
 import dns.resolver
 
@@ -42,6 +44,7 @@ _MOST_AT_ONCE = 256
 _SILENT_QUESTIONS = 3
 _PROBE_S = 1.0
 _PROBE_AGAIN_S = 5.0
+_PORT = 53
 _PAYLOAD = 1232  # octets of an UDP answer (DNS flag day 2020); larger ones come by TCP
 _LONGEST_NAME = 253
 _LONGEST_LABEL = 63
@@ -196,6 +199,42 @@ class DnsResolver:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+class _Server(dns.nameserver.Do53Nameserver):
+    """A server whose long answers are read by a thread.
+
+    dnspython takes 0.2 s for two thousand records, in which nobody else on the event loop would get his turn.
+    """
+
+    async def async_query(
+        self,
+        request: dns.message.QueryMessage,
+        timeout: float,  # noqa: ASYNC109
+        source: str | None,
+        source_port: int,
+        max_size: bool,
+        backend: Any,
+        one_rr_per_rrset: bool = False,
+        ignore_trailing: bool = False,
+    ) -> dns.message.Message:
+        """By UDP as dnspython does it, and by TCP when that was not enough."""
+        if not max_size:
+            return await super().async_query(
+                request, timeout, source, source_port, max_size, backend, one_rr_per_rrset, ignore_trailing
+            )
+        async with asyncio.timeout(timeout):
+            reader, writer = await asyncio.open_connection(self.address, self.port)
+            try:
+                writer.write(request.to_wire(prepend_length=True))
+                (length,) = struct.unpack("!H", await reader.readexactly(2))
+                wire = await reader.readexactly(length)
+            finally:
+                writer.close()
+        response = await asyncio.to_thread(dns.message.from_wire, wire)
+        if not request.is_response(response):
+            raise dns.exception.FormError("an answer to something else")  # type: ignore[no-untyped-call]
+        return response
+
+
 def _open(servers: Sequence[tuple[str, int]], timeout_s: float) -> dns.asyncresolver.Resolver:
     """A resolver that keeps nothing by itself.
 
@@ -203,8 +242,8 @@ def _open(servers: Sequence[tuple[str, int]], timeout_s: float) -> dns.asyncreso
         dns.resolver.NoResolverConfiguration: The system names no servers.
     """
     resolver = dns.asyncresolver.Resolver(configure=not servers)
-    if servers:
-        resolver.nameservers = [dns.nameserver.Do53Nameserver(address, port) for address, port in servers]
+    named = servers or [(str(address), _PORT) for address in resolver.nameservers]
+    resolver.nameservers = [_Server(address, port) for address, port in named]
     resolver.timeout = timeout_s / 3  # an UDP packet may get lost twice
     resolver.use_edns(0, 0, _PAYLOAD)
     return resolver
