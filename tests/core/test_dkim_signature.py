@@ -162,6 +162,7 @@ def test_a_signature_of_ours_holds_until_something_signed_changes() -> None:
         (b"\tb=", b"\tb=AAAA"),
         (b"\tb=", b"\tb=!"),
         (b"\th=", b"\tl=3; h="),
+        (b"\th=", b"\th=(x+x+)+y:"),
     ]:
         assert old in signed
         assert not still_holds(signed.replace(old, new, 1), KEY), (old, new)

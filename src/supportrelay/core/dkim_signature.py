@@ -85,6 +85,8 @@ def _verified(octets: bytes, header: HeaderBlock, field: HeaderField, tags: dict
     if tags.get("bh") != base64.b64encode(body_hash(octets, header.end, is_relaxed=True)[0]).decode("ascii"):
         return False
     names = tags.get("h", "").lower().split(":")
+    if not set(names) <= _SIGNED:  # not written by us, whoever it says it is
+        return False
     signed = _chosen(fields_named(octets, header, frozenset(names)), names)
     bare = re.sub(rb"(;\s*b\s*=)[^;]*", rb"\1", field.raw, count=1)
     try:
