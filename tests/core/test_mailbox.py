@@ -219,3 +219,11 @@ def test_addresses_compare_without_case_and_quotes() -> None:
 )
 def test_the_detail_follows_the_first_delimiter(local: str, delimiter: str, parts: tuple[str, str]) -> None:
     assert split_detail(local, delimiter) == parts
+
+
+def test_an_address_outside_ascii_stands_as_it_is_where_a_field_may_hold_it() -> None:
+    mailbox = Mailbox("jörg", "x.test", "Jörg")
+
+    assert print_mailbox(mailbox, utf8=True) == '"Jörg" <jörg@x.test>'
+    assert print_mailbox(mailbox).endswith(":;")
+    assert parse_mailboxes(print_mailbox(mailbox, utf8=True)) == (mailbox,)

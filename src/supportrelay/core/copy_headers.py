@@ -61,6 +61,7 @@ class CopyContext:
         new_message_id: With brackets; "" keeps the original's.
         earlier_ids: Ids that earlier copies of ours went out with; References name them after the original's.
         unproven_word: Stands for the author's name when nobody could tell who wrote: 未確認.
+        is_smtputf8: The mail came as SMTPUTF8, and the copy's header may hold UTF-8.
         authserv_id: Ours; what calls itself by it and is not from us goes out under another name (RFC 8601 §5).
     """
 
@@ -72,6 +73,7 @@ class CopyContext:
     new_message_id: str = ""
     earlier_ids: tuple[str, ...] = ()
     unproven_word: str = "unverified"
+    is_smtputf8: bool = False
     authserv_id: str = ""
 
 
@@ -230,7 +232,14 @@ class _Writer:
         return line
 
     def _reply_to(self) -> bytes:
-        return plain_field("Reply-To", ", ".join(self._plan.reply_to)) if self._plan.reply_to else b""
+        printed = self._plan.reply_to
+        if not printed:
+            return b""
+        if all(map(str.isascii, printed)):
+            return plain_field("Reply-To", ", ".join(printed))
+        if self._context.is_smtputf8:
+            return "Reply-To: {}\r\n".format(",\r\n ".join(printed)).encode("utf-8", "replace")
+        return plain_field("Reply-To", ", ".join(print_mailbox(m) for one in printed for m in parse_mailboxes(one)))
 
     def _top(self) -> bytes:
         context, plan = self._context, self._plan

@@ -335,10 +335,13 @@ def _phrase_text(phrase: list[tuple[str, str]]) -> str:
 _PLAIN_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]+)*")
 
 
-def print_mailbox(mailbox: Mailbox) -> str:
+def print_mailbox(mailbox: Mailbox, *, utf8: bool = False) -> str:
     """A mailbox for a header field: ASCII only, on one line, the name quoted or encoded where it needs to be.
 
     A local part outside ASCII cannot stand there; the address is then named in an empty group (RFC 6857 §3.1.1).
+
+    Args:
+        utf8: The field may hold UTF-8 (RFC 6532): such an address is written as it is.
     """
     name = one_line(mailbox.name)
     if not name.isascii() or "=?" in name:
@@ -347,5 +350,7 @@ def print_mailbox(mailbox: Mailbox) -> str:
         shown = name if not name or _PLAIN_PHRASE.fullmatch(name) else _quote(name)
     path = print_path(mailbox)
     if not path.isascii():
-        return f"{encode_words(f'{name} {path}'.strip())}:;"
+        if not utf8:
+            return f"{encode_words(f'{name} {path}'.strip())}:;"
+        shown = _quote(name) if name else ""
     return f"{shown} <{path}>" if shown else path

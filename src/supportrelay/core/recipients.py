@@ -148,7 +148,10 @@ def each_once(recipients: Sequence[Recipient]) -> tuple[Recipient, ...]:
 
 
 def reply_to(sight: Sight, facts: Facts, *, owners: Sequence[str], members: Membership) -> tuple[tuple[str, ...], bool]:
-    """Return the printed mailboxes of Reply-To, and whether it was cut (over 20: the author and support only)."""
+    """Return the printed mailboxes of Reply-To, and whether it was cut (over 20: the author and support only).
+
+    Addresses outside ASCII stand there as they are; whether a copy may hold them is known when it is written.
+    """
     support = sight.address.address
     if sight.is_unproven_staff:
         return (support,), False
@@ -171,7 +174,7 @@ def reply_to(sight: Sight, facts: Facts, *, owners: Sequence[str], members: Memb
             continue
         if not is_author and (key in hidden or members.is_allmember(key)):
             continue
-        found.setdefault(key, print_mailbox(mailbox))
+        found.setdefault(key, print_mailbox(mailbox, utf8=True))
     printed = (*found.values(), support)
     if len(printed) > MAX_REPLY_TO:
         return (*_author_alone(sight, first, members), support), True
@@ -183,7 +186,8 @@ def _author_alone(sight: Sight, first: Sequence[Mailbox], members: Membership) -
     author = sight.author.mailbox
     if len(first) > 1 and author is not None and sight.forwarded_by is None and not sight.author.is_form:
         first = [author]
-    return [print_mailbox(m) for m in first if not (members.is_ours(m.key) or members.is_known_to_rules(m.key))][:1]
+    others = (m for m in first if not (members.is_ours(m.key) or members.is_known_to_rules(m.key)))
+    return [print_mailbox(m, utf8=True) for m in others][:1]
 
 
 def _names_somebody(facts: Facts, members: Membership) -> bool:

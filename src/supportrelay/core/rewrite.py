@@ -184,7 +184,7 @@ def _safe_writer(
     """A writer whose header is ASCII whatever the mail came as."""
     normal, _ = make_header_ascii(normalise_line_ends(octets))
     wanted = None if plan.banner == "none" else banner
-    return _Composer(octets, normal, plan, address, kind, context, wanted, second)
+    return _Composer(octets, normal, plan, address, kind, replace(context, is_smtputf8=False), wanted, second)
 
 
 @value_class

@@ -159,6 +159,7 @@ def _context(
         new_message_id=order.new_message_id,
         earlier_ids=(earlier,) if earlier else (),
         unproven_word=rulebook.word(address.language, "unverified"),
+        is_smtputf8=original.envelope.is_smtputf8,
         authserv_id=rulebook.desk.authserv_id,
     )
 
