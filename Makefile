@@ -1,7 +1,7 @@
 # supportrelay: install run run-hubspot test check bench fuzz. Everything made here lies in .venv/ and build/.
 # Needs make, Python 3.11 or later with venv, and for the first run a package index that pip can reach.
 
-.PHONY: install run run-hubspot test check bench fuzz format clean
+.PHONY: compiler install run run-hubspot test check bench fuzz format clean
 .DEFAULT_GOAL := install
 
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
@@ -19,14 +19,20 @@ run: .venv/.installed ## the demo: relay on 127.0.0.1:8025, web on 127.0.0.1:808
 run-hubspot: .venv/.installed-for-tests ## the same with owners and tickets at HubSpot: a double of it, on 127.0.0.1:8900
 	@$(BIN)/python config/demo_hubspot.py
 
-test: .venv/.installed-for-tests ## the whole suite; it needs no system package so far
+test: .venv/.installed-for-tests compiler ## the whole suite; it needs a C compiler and gets it where it may
 	$(BIN)/pytest -q $(SIDE_BY_SIDE) $(TESTS)
 
-check: .venv/.installed-for-tests ## format, lint, types, tests: what CI runs
+check: .venv/.installed-for-tests compiler ## format, lint, types, tests: what CI runs
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/pytest -q $(SIDE_BY_SIDE)
+
+compiler: # some tests put a library between the relay and its disk (tests/faulty_disk.c)
+	@command -v cc >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		echo 'supportrelay: installing a C compiler for the tests' >&2 && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev >&2; } || \
+		echo 'supportrelay: NO C COMPILER: the tests with a faulty disk will fail (Debian: apt-get install gcc libc6-dev)' >&2
 
 format: .venv/.installed-for-tests ## what `make check` asks of the format, done
 	$(BIN)/ruff format --quiet .

@@ -8,8 +8,8 @@ What happens where stands in a file, named by ``FAULT_FILE``, that may change wh
     {"point": "settle.before", "act": "kill", "word": "poison", "times": 3}
 
 Acts: ``kill`` ends this process at once, ``kill_all`` its parent too, ``raise`` breaks the station, ``stop`` freezes
-the process. ``word`` has to occur in what the method is given. Each time it happens, a line is written to
-``FILE.happened``.
+the process, ``write FILE WORD`` does that. ``word`` has to occur in what the method is given. Each time it happens, a
+line is written to ``FILE.happened``.
 """
 
 import asyncio
@@ -69,7 +69,11 @@ def _act_at(point: str, given: tuple[Any, ...]) -> str:
         lines.write(f"{point}\n")
     if happened(file) >= armed["times"]:
         file.unlink(missing_ok=True)
-    return str(armed["act"])
+    act = str(armed["act"])
+    if act.startswith("write "):
+        _, path, text = act.split(" ")
+        Path(path).write_text(text)
+    return act
 
 
 async def _come_to(point: str, given: tuple[Any, ...]) -> None:
@@ -78,6 +82,8 @@ async def _come_to(point: str, given: tuple[Any, ...]) -> None:
         return
     if act == "raise":
         raise RuntimeError(f"fault at {point}")
+    if act.startswith("write "):
+        return
     if not point.startswith("accept"):
         await asyncio.sleep(_FLUSH_S)  # what was said before is said: the loop writes at its next turn
     if act == "kill_all":
@@ -117,6 +123,8 @@ def _put_in() -> None:
 
 if __name__ == "__main__":
     from supportrelay.cli import main
+    from supportrelay.edge.store import writer
 
     _put_in()
+    writer._WAIT_S = float(os.environ.get("FAULT_STORE_WAIT_S", writer._WAIT_S))
     sys.exit(main())

@@ -15,7 +15,6 @@ from supportrelay.bootstrap_dkim import open_sealer
 from supportrelay.bootstrap_listen import certificates_of, use_pairs
 from supportrelay.bootstrap_proof import SenderProof, open_proof
 from supportrelay.config import Config, crm_needs_restart
-from supportrelay.core.account import Accounts
 from supportrelay.core.decision import Decision, Fallback
 from supportrelay.core.envelope import Envelope
 from supportrelay.core.errors import ConfigError, InputError
@@ -217,10 +216,10 @@ class Parts:
             await crm.aclose()
 
 
-def intake_of(config: Config, accounts: Accounts) -> Intake:
+def intake_of(config: Config, store: SqliteStore) -> Intake:
     """The door's rules."""
     gateways = [(network, gateway.authserv_id) for gateway in config.gateways for network in gateway.networks]
-    return Intake(config.desk(), config.trusted_networks, gateways, accounts)
+    return Intake(config.desk(), config.trusted_networks, gateways, store, store.health.refusal)
 
 
 @asynccontextmanager

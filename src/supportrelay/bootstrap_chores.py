@@ -1,4 +1,4 @@
-"""bootstrap_chores: what a worker does beside mail: its pulse, the nightly audit, what was kept long enough."""
+"""bootstrap_chores: what a worker does beside mail: pulse, nightly audit, what was kept long enough, the disk."""
 
 import asyncio
 import time
@@ -13,6 +13,7 @@ from supportrelay.edge.store.audit import audit
 from supportrelay.flow.housekeeping import Housekeeper
 from supportrelay.flow.nightly import Nightly
 from supportrelay.flow.pulse import Pulse
+from supportrelay.flow.store_watch import watch_store
 from supportrelay.flow.watchman import Watchman
 
 __all__ = ["chores_of", "watchman_of"]
@@ -31,7 +32,7 @@ def chores_of(parts: Parts) -> list[Coroutine[Any, Any, None]]:
 
     nightly = Nightly(parts.office, parts.store, account, lambda at: at.astimezone())
     housekeeper = Housekeeper(parts.office, parts.store, lambda: (parts.config.keep.raw, parts.config.keep.trace))
-    return [pulse.run(), nightly.run(), housekeeper.run()]
+    return [pulse.run(), nightly.run(), housekeeper.run(), watch_store(parts.office, parts.store.health)]
 
 
 def watchman_of(parts: Parts) -> Watchman:

@@ -41,6 +41,8 @@ EVENTS: dict[str, str] = {
     "audit.found": "The nightly audit found what does not add up; `supportrelay audit` names it all.",
     "audit.put_off": "The nightly audit could not be made; it is tried again in ten minutes.",
     "queue.held_at_start": "What was unfinished waits for a person, for the relay was started with --hold.",
+    "store.unwell": "The disk refused a write or a sync, or is full: no mail is taken until one comes through.",
+    "store.well_again": "The disk takes writes again.",
     "queue.not_read": "Due work could not be read; it is asked for again.",
     "login.accepted": "Somebody logged in.",
     "login.failed": "A login failed; the user is named when there is such an account.",

@@ -439,8 +439,30 @@ class SigningKey:
     made_at: datetime
 
 
+class StoreHealth(Protocol):
+    """What one process knows of the disk its store lies on.
+
+    Attributes:
+        trouble: What the disk said when it last refused; "" while all is well.
+        past: The last trouble that ended and how many seconds it lasted, until somebody takes it away.
+    """
+
+    trouble: str
+    past: tuple[str, float] | None
+
+    @property
+    def free_octets(self) -> int:
+        """Free on that disk."""
+        ...
+
+
 class Store(Protocol):
     """Everything that is kept. Errors: `TransientFailure` (locked, full, gone: nothing was written)."""
+
+    @property
+    def health(self) -> StoreHealth:
+        """What this process knows of its disk."""
+        ...
 
     async def accept(self, message: Accepted, lease: Lease | None) -> None:
         """Commit and sync a message in ACCEPTED. Returns only when it is on the disk."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from itertools import chain, repeat
 
 from supportrelay import tally
 from supportrelay.core.decision import CopyPlan
@@ -34,7 +35,7 @@ __all__ = ["Copies", "Deliverer"]
 log = get_logger()
 
 _ATTEMPT = {state: f"attempt:{state}" for state in DeliveryState}
-_REPORT_AGAIN_S = (0.5, 2.0, 8.0)
+_REPORT_AGAIN_S = (0.5, 2.0, 4.0, 4.0)
 
 
 @value_class
@@ -143,14 +144,21 @@ class Deliverer:
         return OtherForm(form, why_of(outcome), id_of_form(self._office, address, original.queue_id, form))
 
     async def _report(self, attempted: Attempted) -> Reported:
-        """Commit the end of an attempt. A store that cannot write for a moment must not make us send a copy again."""
-        for wait_s in _REPORT_AGAIN_S:
+        """Commit the end of an attempt. A store that cannot write must not make us send a copy again.
+
+        A full or broken disk is waited for, for nothing else can begin meanwhile (RELIABILITY F09).
+        """
+        store = self._office.store
+        for number, wait_s in enumerate(chain(_REPORT_AGAIN_S, repeat(_REPORT_AGAIN_S[-1]))):
             try:
-                return await self._office.store.report(attempted)
+                return await store.report(attempted)
             except TransientFailure as exc:
-                log.warning("delivery.put_off", queue_id=attempted.queue_id, detail=str(exc))
-                await asyncio.sleep(wait_s)
-        return await self._office.store.report(attempted)
+                if number >= len(_REPORT_AGAIN_S) and not store.health.trouble:
+                    raise
+                if number < len(_REPORT_AGAIN_S):
+                    log.warning("delivery.put_off", queue_id=attempted.queue_id, detail=str(exc))
+            await asyncio.sleep(wait_s)
+        raise AssertionError("waits end never")
 
     def _compose(self, rulebook: Rulebook, original: Original, order: CopyOrder) -> Copy:
         meter = self._office.meter

@@ -23,6 +23,7 @@ class Intake:
     Args:
         gateways: ``(network, authserv_id)`` pairs.
         accounts: Who may log in; None: nobody.
+        cannot_store: Why a message of so many octets (0: not declared) cannot be stored now; None: it can.
     """
 
     def __init__(
@@ -31,12 +32,14 @@ class Intake:
         trusted: Sequence[_Network],
         gateways: Sequence[tuple[_Network, str]],
         accounts: Accounts | None = None,
+        cannot_store: Callable[[int], Reply | None] = lambda _size: None,
     ) -> None:
         self._desk = desk
         self._members = Membership(desk)
         self._trusted = tuple(trusted)
         self._gateways = tuple(gateways)
         self._accounts = accounts
+        self._cannot_store = cannot_store
         self._known: dict[str, tuple[bool, str]] = {}
 
     def peer(self, ip: str, helo: str, role: Role, tls: str) -> Peer:
@@ -78,8 +81,10 @@ class Intake:
         if size > self._desk.max_size_octets:
             return reply.TOO_LARGE
         if peer.user:
-            return sender_refusal(self._account(peer), reverse_path, self._members)
-        return None
+            refusal = sender_refusal(self._account(peer), reverse_path, self._members)
+            if refusal is not None:
+                return refusal
+        return self._cannot_store(size)
 
     def author_check(self, peer: Peer) -> Callable[[bytes], Reply | None]:
         """What a mail of somebody who has logged in is asked; None accepts. His account is read now."""

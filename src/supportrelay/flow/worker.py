@@ -55,6 +55,8 @@ class Worker:
         # Of what may have killed a worker one at a time is begun: the others must not be cut off with it (F05).
         self._suspect_message = ""
         self._suspect_delivery = 0
+        # Ours, but nobody works on them: the store could not be used. Handed back once it can.
+        self._put_off: set[str] = set()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -108,6 +110,7 @@ class Worker:
                 await asyncio.gather(*attempts)
         except TransientFailure as exc:
             log.warning("message.put_off", queue_id=accepted.queue_id, detail=str(exc))
+            self._put_off.add(accepted.queue_id)
         except Exception:
             log.exception("message.station_broke", queue_id=accepted.queue_id, tries=tries)
             await (self._hold if tries >= _MAX_TRIES else self._try_soon)(accepted.queue_id)
@@ -242,9 +245,14 @@ class Worker:
     # -- leases ------------------------------------------------------------------------------------------------------
 
     async def _renew(self) -> None:
+        office = self._office
+        if self._put_off:
+            handed_back = sorted(self._put_off - self._messages.keys())
+            await office.store.renew(office.now(), replace(office.lease(), until=office.now()), handed_back, [])
+            self._put_off.difference_update(handed_back)
+            self.wake()
         if not self._messages and not self._deliveries:
             return
-        office = self._office
         await office.store.renew(office.now(), office.lease(), list(self._messages), list(self._deliveries))
 
     async def _still_ours(self, delivery_id: int) -> bool:

@@ -1,8 +1,8 @@
 """Copying the write-ahead log back into the database file beside the traffic."""
 
-import contextlib
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from supportrelay.edge.store.database import connect
@@ -36,10 +36,14 @@ class Checkpointer:
 
     Under steady load a checkpoint never reaches the end of a WAL that grows meanwhile. So a long WAL is first copied
     beside the traffic and then, with the turn held, the short rest: the next writer begins it anew.
+
+    Args:
+        failed: Told what went wrong, on the thread.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, failed: Callable[[Exception], None]) -> None:
         self._path = path
+        self._failed = failed
         self._commands = 0
         self._wake = threading.Event()
         self._is_closed = False
@@ -72,8 +76,11 @@ class Checkpointer:
                 self._wake.clear()
                 if self._is_closed:
                     return
-                with contextlib.suppress(sqlite3.Error, OSError):
+                try:
                     self._checkpoint(connection, turn)
+                except (sqlite3.Error, OSError) as exc:
+                    # The log keeps what could not be copied and synced; it is done again from there.
+                    self._failed(exc)
         finally:
             connection.close()
             turn.close()

@@ -9,7 +9,7 @@ from supportrelay.core.ports import ClaimedDelivery
 from supportrelay.edge.store.changes import change_row, write_change, write_changes
 from supportrelay.edge.store.deliveries import update_message
 from supportrelay.edge.store.owed import alarm_held
-from supportrelay.edge.store.rows import from_microseconds, to_microseconds, unpack_envelope, unpack_json
+from supportrelay.edge.store.rows import DAMAGED_ROW, from_microseconds, to_microseconds, unpack_envelope, unpack_json
 
 __all__ = ["claim_deliveries", "has_due_deliveries"]
 
@@ -56,7 +56,7 @@ def claim_deliveries(
             break
         cut_off = 1 + _cut_off(connection, row[4], row[0]) if row[1] == DeliveryState.SENDING else 0
         if cut_off >= _MAX_CUT_OFF:
-            _hold(connection, row[4], row[0], row[5], row[6], at)
+            _hold(connection, row, f"cut off {_MAX_CUT_OFF} times: its worker died", at)
             continue
         if cut_off >= _SUSPICIOUS:
             if not suspects:
@@ -80,33 +80,41 @@ def claim_deliveries(
     ]
     if lost:
         write_changes(connection, lost)
-    return [
-        ClaimedDelivery(
-            delivery_id=row[0],
-            queue_id=row[5],
-            recipient=row[6],
-            kind=DeliveryKind(row[7]),
-            attempt=row[2] + 1,
-            envelope=unpack_envelope(row[9], row[10], row[11], row[12]),
-            accepted_at=from_microseconds(row[13]),
-            copy_plan=unpack_json(row[14]),
-            ticket_id=row[15],
-            new_message_id=row[8],
-            form=DeliveryForm(row[16]),
-            form_why=row[17],
-            is_suspect=row[0] in alone,
-        )
-        for row in rows
-    ]
+    claimed = []
+    for row in rows:
+        try:
+            claimed.append(_as_claimed(row, is_suspect=row[0] in alone))
+        except DAMAGED_ROW as exc:  # parked, or no other copy would ever be claimed (F13)
+            _hold(connection, row, f"row cannot be read: {exc!r}", at)
+    return claimed
+
+
+def _as_claimed(row: Any, *, is_suspect: bool) -> ClaimedDelivery:
+    return ClaimedDelivery(
+        delivery_id=row[0],
+        queue_id=row[5],
+        recipient=row[6],
+        kind=DeliveryKind(row[7]),
+        attempt=row[2] + 1,
+        envelope=unpack_envelope(row[9], row[10], row[11], row[12]),
+        accepted_at=from_microseconds(row[13]),
+        copy_plan=unpack_json(row[14]),
+        ticket_id=row[15],
+        new_message_id=row[8],
+        form=DeliveryForm(row[16]),
+        form_why=row[17],
+        is_suspect=is_suspect,
+    )
 
 
 def _cut_off(connection: sqlite3.Connection, seq: int, delivery_id: int) -> int:
     return int(connection.execute(_CUT_OFF, (seq, delivery_id)).fetchone()[0])
 
 
-def _hold(connection: sqlite3.Connection, seq: int, delivery_id: int, queue_id: str, recipient: str, now: int) -> None:
+def _hold(connection: sqlite3.Connection, row: Any, text: str, now: int) -> None:
+    delivery_id, seq, queue_id, recipient = row[0], row[4], row[5], row[6]
     connection.execute(_HOLD, (delivery_id,))
-    why = {"recipient": recipient, "text": f"cut off {_MAX_CUT_OFF} times: its worker died"}
+    why = {"recipient": recipient, "text": text}
     write_change(connection, change_row(now, "delivery.held", "relay", why, message=seq, delivery_id=delivery_id))
-    alarm_held(connection, queue_id, why["text"], now)
+    alarm_held(connection, queue_id, text, now)
     update_message(connection, seq, waits_for_us=False)

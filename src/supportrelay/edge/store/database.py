@@ -25,6 +25,7 @@ _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 _LOCKED_WAIT_S = 10.0
 _OPEN_WAIT_S = 10.0
+_CHECKED_AT_START_OCTETS = 16 * 1024 * 1024
 
 
 class StoreError(InputError):
@@ -71,19 +72,22 @@ def prepare(path: Path, *, create: bool) -> None:
     """
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old; this Python needs one of 3.35 or later")
-    if not path.exists():
-        if not create:
+    if not path.exists() or not path.stat().st_size:
+        if not create and not path.exists():
             raise StoreError(
                 f"{path}: no store here. If this is the first start, create it (`supportrelay serve` does so with an "
                 "empty state directory); if it should exist, look for the file or restore a backup: "
                 "accepted mail is in it"
             )
+        _refuse_if_it_was_here(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
     connection = None
     try:
+        _refuse_if_cut_short(path)
         connection = connect(path, read_only=False)
         connection.execute(f"PRAGMA busy_timeout = {int(_LOCKED_WAIT_S * 1000)}")
+        _check_whole(connection, path)
         _bring_up_to_date(connection, path)
     except sqlite3.Error as exc:
         code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
@@ -94,6 +98,52 @@ def prepare(path: Path, *, create: bool) -> None:
     finally:
         if connection is not None:
             connection.close()
+
+
+def _refuse_if_it_was_here(path: Path) -> None:
+    """An empty queue must not come by accident where mail was accepted before (RELIABILITY F13)."""
+    traces = [one for one in (f"{path}-wal", f"{path}-turn", f"{path}-gate") if Path(one).exists()]
+    if traces:
+        raise StoreError(
+            f"{path}: the store is gone, but {', '.join(traces)} show that there was one: accepted mail is in it. Look "
+            "for the file or restore a backup (`supportrelay storage restore`); to begin anew with an empty store, "
+            "remove them too"
+        )
+
+
+def _refuse_if_cut_short(path: Path) -> None:
+    """What its first page says of its length (SQLite's file format, 1.3) is compared before SQLite may write.
+
+    Raises:
+        StoreError: It is shorter than that.
+    """
+    with path.open("rb") as file:
+        head = file.read(32)
+    log_path = Path(f"{path}-wal")
+    if not head or (log_path.exists() and log_path.stat().st_size):  # its last pages may stand in the log alone
+        return
+    page_octets = int.from_bytes(head[16:18], "big")
+    page_octets = 65536 if page_octets == 1 else page_octets
+    is_head = head.startswith(b"SQLite format 3\0") and page_octets.bit_count() == 1
+    needed = page_octets * int.from_bytes(head[28:32], "big")
+    if is_head and path.stat().st_size < needed:
+        raise StoreError(
+            f"{path}: damaged: it should have {needed} octets; restore a backup (`supportrelay storage restore`)"
+        )
+
+
+def _check_whole(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse a small file whose pages do not fit together.
+
+    A large one is not read through at each start: its damage is met when the page is, and told then.
+
+    Raises:
+        StoreError: Damaged.
+    """
+    if path.stat().st_size <= _CHECKED_AT_START_OCTETS:
+        found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        if found != "ok":
+            raise StoreError(f"{path}: damaged: {found}; restore a backup (`supportrelay storage restore`)")
 
 
 def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:

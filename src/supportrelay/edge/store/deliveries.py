@@ -28,8 +28,8 @@ from supportrelay.edge.store.rows import (
     address_key,
     clean_text,
     from_microseconds,
+    shown_json,
     to_microseconds,
-    unpack_json,
 )
 from supportrelay.edge.store.settle import insert_deliveries
 from supportrelay.edge.store.unreachable import note_failure
@@ -48,6 +48,7 @@ __all__ = [
 ]
 
 _OPEN = {"due", "sending", "deferred"}
+_PASSED_ON = {kind.value for kind in DeliveryKind if kind.is_passed_on}
 _ENDED = {"delivered", "failed", "dropped"}
 
 _ATTEMPTED = """
@@ -165,7 +166,7 @@ def state_after(copies: Sequence[tuple[str, str]], *, failover_made: bool) -> tu
     if not readable and states:
         state = MessageState.COMPOSED if states & _OPEN else MessageState.FILED
         return state, True, False  # nobody has to be found who gets it
-    ours = [state for state, kind in readable if not DeliveryKind(kind).is_passed_on] or [one for one, _ in readable]
+    ours = [state for state, kind in readable if kind not in _PASSED_ON] or [one for one, _ in readable]
     got = DeliveryState.DELIVERED in ours
     all_failed = not got and "failed" in ours and all(state in _ENDED for state in ours)
     if states & _OPEN or (all_failed and not failover_made):
@@ -214,7 +215,7 @@ def nobody_got(connection: sqlite3.Connection, accepted_before: int, limit: int)
         recipients = connection.execute(
             "SELECT recipient_key FROM deliveries WHERE message = ? AND kind <> 'note'", (seq,)
         ).fetchall()
-        plan = unpack_json(copy_plan)
+        plan = shown_json(copy_plan, None)
         found.append(
             WaitingMessage(queue_id, address_name, ticket_id, plan, frozenset(r[0] for r in recipients), due_at == 0)
         )

@@ -7,13 +7,21 @@ from supportrelay.core.ports import Accepted
 from supportrelay.core.value import value_class
 from supportrelay.edge.store.changes import change_row, write_change
 from supportrelay.edge.store.owed import alarm_held
-from supportrelay.edge.store.rows import clean_text, pack_paths, pack_peer, to_microseconds, unpack_envelope
+from supportrelay.edge.store.rows import (
+    DAMAGED_ROW,
+    clean_text,
+    pack_paths,
+    pack_peer,
+    to_microseconds,
+    unpack_envelope,
+)
 
 __all__ = ["Claimed", "accept", "claim_messages", "content", "has_due_messages", "hold_message"]
 
 _INSERT_MESSAGE = """
 INSERT INTO messages (queue_id, state, due_at, holder, tries, accepted_at, size_octets, is_smtputf8, message_id,
 subject, reverse_path, forward_paths, peer) VALUES (?, 'accepted', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_CONTENT = "SELECT c.octets, c.file FROM messages m JOIN contents c ON c.message = m.seq WHERE m.queue_id = ?"
 _INSERT_CONTENT = "INSERT INTO contents (message, octets, file) VALUES (?, ?, ?)"
 
 _HAS_DUE = """
@@ -32,7 +40,7 @@ first_wait_at, released_by"""
 
 @value_class
 class Claimed:
-    """A claimed message; its octets, or the file they lie in."""
+    """A claimed message without its octets."""
 
     queue_id: str
     envelope: Envelope
@@ -42,8 +50,6 @@ class Claimed:
     tries: int
     first_wait_at: int | None
     released_by: str
-    octets: bytes | None
-    file: str | None
 
 
 def accept(connection: sqlite3.Connection, message: Accepted, holder: str | None, until: int, file: str | None) -> None:
@@ -88,12 +94,12 @@ def claim_messages(
     claimed = []
     for seq in _one_by_one(due, limit, suspects):
         row = connection.execute(_CLAIM, (holder, until, seq)).fetchone()
-        octets, file = connection.execute("SELECT octets, file FROM contents WHERE message = ?", (seq,)).fetchone() or (
-            None,
-            None,
-        )
-        envelope = unpack_envelope(row[1], row[2], row[3], row[4])
-        claimed.append(Claimed(row[0], envelope, row[5], row[6], row[7], row[8], row[9], row[10], octets, file))
+        try:
+            envelope = unpack_envelope(row[1], row[2], row[3], row[4])
+        except DAMAGED_ROW as exc:  # parked, or no other message would ever be claimed (F13)
+            hold_message(connection, row[0], f"row cannot be read: {exc!r}", now)
+            continue
+        claimed.append(Claimed(row[0], envelope, row[5], row[6], row[7], row[8], row[9], row[10]))
     return claimed
 
 
@@ -115,11 +121,15 @@ def content(connection: sqlite3.Connection, queue_id: str) -> tuple[bytes | None
     """``(octets, file)``, one of them None.
 
     Raises:
-        KeyError: No such message, or its content was deleted.
+        KeyError: No such message, its content was deleted, or stands on a damaged page. Not in a transaction: nothing
+            else works in it after a damaged page was met.
     """
-    row = connection.execute(
-        "SELECT c.octets, c.file FROM messages m JOIN contents c ON c.message = m.seq WHERE m.queue_id = ?", (queue_id,)
-    ).fetchone()
+    try:
+        row = connection.execute(_CONTENT, (queue_id,)).fetchone()
+    except sqlite3.DatabaseError as exc:
+        if exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CORRUPT:
+            raise KeyError(queue_id) from exc
+        raise
     if row is None or (row[0] is None and row[1] is None):
         raise KeyError(queue_id)
     return row[0], row[1]

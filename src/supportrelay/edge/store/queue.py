@@ -11,7 +11,7 @@ from supportrelay.core.ticket import ticket_label
 from supportrelay.edge.store.changes import change_row, write_changes
 from supportrelay.edge.store.deliveries import update_message
 from supportrelay.edge.store.desk import due_now
-from supportrelay.edge.store.rows import address_key, clean_text, rfc3339, unpack_json
+from supportrelay.edge.store.rows import address_key, clean_text, rfc3339, shown_json, unpack_json
 from supportrelay.edge.store.settle import insert_deliveries
 from supportrelay.edge.store.tickets import change_json, remove_ticket
 
@@ -294,7 +294,7 @@ def _message(connection: sqlite3.Connection, row: Any) -> dict[str, Any]:
         "queue_id": row[1],
         "state": row[2],
         "reverse_path": row[3],
-        "forward_paths": unpack_json(row[4]),
+        "forward_paths": shown_json(row[4], []),
         "message_id": row[5],
         "subject": row[6],
         "accepted_at": rfc3339(row[7]),
@@ -332,10 +332,10 @@ def _life(connection: sqlite3.Connection, row: Any) -> dict[str, Any]:
         "reverse_path": row[3],
         "forward_paths": found["forward_paths"],
         "is_smtputf8": bool(row[21]),
-        "peer": unpack_json(row[18]),
+        "peer": shown_json(row[18], {}),
     }
-    found["decision"] = unpack_json(decided[0]) if decided else None
-    found["copy_plan"] = unpack_json(decided[1]) if decided else None
+    found["decision"] = shown_json(decided[0], {}) if decided else None
+    found["copy_plan"] = shown_json(decided[1], {}) if decided else None
     found["failover_at"] = rfc3339(row[19])
     found["released_by"] = row[20] or None
     found["tries"] = row[15]

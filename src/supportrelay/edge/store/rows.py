@@ -14,6 +14,7 @@ from supportrelay.core.errors import AddressError
 from supportrelay.core.mailbox import comparing_form
 
 __all__ = [
+    "DAMAGED_ROW",
     "address_key",
     "clean_text",
     "from_microseconds",
@@ -21,6 +22,7 @@ __all__ = [
     "pack_paths",
     "pack_peer",
     "rfc3339",
+    "shown_json",
     "to_microseconds",
     "unpack_envelope",
     "unpack_json",
@@ -101,9 +103,21 @@ def _without_nul(value: Any) -> Any:
     return value
 
 
+DAMAGED_ROW = (ValueError, KeyError, TypeError, AttributeError)
+"""What reading a row back raises when somebody, or the disk, has changed it."""
+
+
 def unpack_json(text: str | None) -> Any:
     """The inverse of `pack_json`; None stays None."""
     return None if text is None else json.loads(text)
+
+
+def shown_json(text: str | None, instead: Any) -> Any:
+    """As `unpack_json`, for people who look at rows that may be damaged."""
+    try:
+        return unpack_json(text)
+    except DAMAGED_ROW:
+        return instead
 
 
 _PEER = tuple(one.name for one in fields(Peer))

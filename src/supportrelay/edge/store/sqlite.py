@@ -41,6 +41,7 @@ from supportrelay.edge.store.rows import from_microseconds, to_microseconds
 from supportrelay.edge.store.settle import settle
 from supportrelay.edge.store.users import StoreUsers
 from supportrelay.edge.store.views import StoreViews
+from supportrelay.edge.store.wellness import Wellness
 from supportrelay.edge.store.writer import Command, GroupWriter
 
 __all__ = ["SqliteStore", "sqlite_path"]
@@ -86,6 +87,11 @@ class SqliteStore(StoreViews, StoreUsers, StoreCrm, StoreOwn, StoreRemoval):
         self._contents = ContentFiles(path.parent / "contents")
 
     @property
+    def health(self) -> Wellness:
+        """What this process knows of its disk."""
+        return self._writer.wellness
+
+    @property
     def commits(self) -> int:
         """Transactions of this process."""
         return self._writer.commits
@@ -120,6 +126,7 @@ class SqliteStore(StoreViews, StoreUsers, StoreCrm, StoreOwn, StoreRemoval):
             try:
                 file = await asyncio.to_thread(self._contents.write, message.queue_id, message.octets)
             except OSError as exc:
+                self._writer.note(exc)
                 raise as_failure(exc) from exc
         holder = lease.holder if lease else None
         until = to_microseconds(lease.until) if lease else 0
@@ -146,13 +153,11 @@ class SqliteStore(StoreViews, StoreUsers, StoreCrm, StoreOwn, StoreRemoval):
 
     async def _with_content(self, claimed: intake.Claimed, now: datetime) -> ClaimedMessage | None:
         """With its octets; None when they are lost, and then a person is told instead of the others being blocked."""
-        octets = claimed.octets
-        if octets is None:
-            try:
-                octets = await self._read_file(claimed.file)
-            except KeyError:
-                await self.hold_message(claimed.queue_id, "content_lost", now)
-                return None
+        try:
+            octets = await self.content(claimed.queue_id)
+        except KeyError:
+            await self.hold_message(claimed.queue_id, "content_lost", now)
+            return None
         accepted = Accepted(
             claimed.queue_id,
             claimed.envelope,

@@ -38,6 +38,7 @@ from supportrelay.core.errors import TransientFailure
 from supportrelay.edge.store.checkpoint import Checkpointer
 from supportrelay.edge.store.database import as_failure, connect, is_busy
 from supportrelay.edge.store.turn import Turn
+from supportrelay.edge.store.wellness import Wellness
 
 __all__ = ["Command", "GroupWriter"]
 
@@ -49,6 +50,9 @@ _WAIT_S = 10.0
 # a commit, the fewer pages are written twice (1 worker: 0.66 -> 0.27 syncs a message, 44 -> 29 writes). Rounds of an
 # idle loop take microseconds.
 _ROUNDS_OF_REST = 4
+_PROBE_S = 2.0
+# Written as it is: what counts is that a page and a sync came through.
+_PROBE = "UPDATE meta SET value = value WHERE name = 'instance_id'"
 
 
 @dataclass(slots=True, eq=False)
@@ -66,9 +70,11 @@ class GroupWriter:
     Attributes:
         commits: Transactions committed; ``commands`` over ``commits`` is how many share a sync.
         commands: Commands run.
+        wellness: What its errors say of the disk.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, wellness: Wellness | None = None) -> None:
+        self.wellness = wellness or Wellness(path.parent)
         self.commits = 0
         self.commands = 0
         self._path = path
@@ -79,11 +85,12 @@ class GroupWriter:
         self._is_busy = False
         self._is_closed = False
         self._patience: asyncio.TimerHandle | None = None
+        self._cause: Exception | None = None  # of a command that failed in this cycle
         self._idle: asyncio.Future[None] | None = None
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
         self._thread.start()
-        self._checkpointer = Checkpointer(path)
+        self._checkpointer = Checkpointer(path, lambda exc: self._tell_loop(self.note, exc))
 
     def submit(self, command: Command[T], *, slow: bool = False) -> asyncio.Future[T]:
         """Queue a command; the future has its answer once it is committed and synced.
@@ -119,6 +126,20 @@ class GroupWriter:
         await asyncio.to_thread(self._thread.join)
         self._connection.close()
         self._turn.close()
+
+    # -- what the disk says --
+
+    def note(self, error: Exception) -> None:
+        """An error of the store; when it is the disk's, a write is tried until one comes through."""
+        if self.wellness.failed(error) and self._loop is not None:
+            self._loop.call_later(_PROBE_S, self._probe)
+
+    def _probe(self) -> None:
+        if not self.wellness.trouble or self._is_closed:
+            return
+        assert self._loop is not None
+        self.submit(lambda c: c.execute(_PROBE)).add_done_callback(asyncio.Future.exception)
+        self._loop.call_later(_PROBE_S, self._probe)
 
     # -- the cycle; these run on the event loop --
 
@@ -172,6 +193,7 @@ class GroupWriter:
 
     def _fail_waiting(self, error: Exception) -> None:
         assert self._loop is not None
+        self.note(error)
         late, self._waiting = self._waiting, []
         for waiting in late:
             waiting.error = as_failure(error)
@@ -189,7 +211,7 @@ class GroupWriter:
             self._jobs.put(lambda: self._commit_on_thread(batch, slow))
         else:
             # Nothing written (all conflicts, nothing due): no sync, no thread.
-            self._committed(batch, self._commit())
+            self._committed(batch, self._commit(), is_written=False)
 
     def _run_together(self, batch: list[_Waiting]) -> bool:
         """Run commands without savepoints, which cost a tenth of it all; False when one failed and none may count."""
@@ -209,6 +231,7 @@ class GroupWriter:
                 connection.execute("ROLLBACK")
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as exc:
+            self._cause = exc
             for waiting in batch:
                 waiting.error = as_failure(exc)
             return
@@ -227,12 +250,18 @@ class GroupWriter:
             waiting.answer = waiting.command(connection)
             connection.execute("RELEASE command")
         except Exception as exc:  # noqa: BLE001  whatever it was, its caller gets it and the others go on
+            self._cause = exc
             waiting.error = as_failure(exc)
             if connection.in_transaction:
                 connection.execute("ROLLBACK TO command")
                 connection.execute("RELEASE command")
 
-    def _committed(self, batch: list[_Waiting], error: Exception | None) -> None:
+    def _committed(self, batch: list[_Waiting], error: Exception | None, *, is_written: bool = True) -> None:
+        cause, self._cause = error or self._cause, None
+        if cause is not None:
+            self.note(cause)
+        elif is_written:
+            self.wellness.succeeded()
         if error is not None:
             failure = as_failure(error)
             for waiting in batch:
