@@ -3,7 +3,8 @@
 What dkimpy (1.1.8) leaves to its caller is decided here: a signature that does not cover From, one with ``l=`` that
 leaves text unsigned, rsa-sha1, RSA keys that are too short or absurdly long, and the difference between a key that
 nobody published and a DNS that did not answer (RELIABILITY C52, C59). Its patterns take quadratic time and more on long
-runs of spaces, so a signature with such a run, or of more than 8 KiB, is not shown to it.
+runs of spaces, so a signature with such a run, or of more than 8 KiB, is not shown to it. RSA is computed by
+``cryptography``, which takes half of what dkimpy's own numbers take.
 """
 
 import re
