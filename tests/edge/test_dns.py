@@ -41,8 +41,9 @@ async def resolver(server: DnsServer, clock: Clock) -> AsyncIterator[DnsResolver
 
 
 @pytest.fixture
-async def hasty(server: DnsServer, clock: Clock) -> AsyncIterator[DnsResolver]:
+async def hasty(server: DnsServer, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DnsResolver]:
     """For questions that get no answer."""
+    monkeypatch.setattr("supportrelay.edge.dns._PROBE_S", 0.3)
     resolver = DnsResolver([("127.0.0.1", server.port)], timeout_s=0.6, clock=clock)
     yield resolver
     await resolver.aclose()
