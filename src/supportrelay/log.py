@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import sys
+from base64 import b64encode
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -20,7 +21,7 @@ from typing import Any, TextIO
 
 import structlog
 
-__all__ = ["EVENTS", "MASK", "configure", "get_logger", "hide"]
+__all__ = ["EVENTS", "MASK", "configure", "get_logger", "hide", "masked"]
 
 EVENTS: dict[str, str] = {
     "relay.ready": "All listeners are open; mail is accepted.",
@@ -122,12 +123,33 @@ MASK = "***"
 _SECRET_NAMES = ("password", "secret", "token", "authorization", "api_key", "credential")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
-_hidden: set[str] = set()
+_SHORTEST = 4  # characters; shorter ones would mask half of every line
+_MOST_HIDDEN = 300  # forms of secrets; renewed tokens come every hour
+
+_hidden: dict[str, None] = {}
 
 
 def hide(*secrets: str) -> None:
-    """Never write these values, in whatever field they turn up. Values under 4 characters are ignored."""
-    _hidden.update(s for s in secrets if len(s) >= 4)  # noqa: PLR2004  shorter ones would mask half of every line
+    """Never write these values, in whatever field they turn up. Values under 4 characters are ignored.
+
+    Also as JSON and base64 write them, and the lines of a longer one (a key). Of very many the oldest are forgotten.
+    """
+    for secret in secrets:
+        for form in (secret, _encode(secret)[1:-1], b64encode(secret.encode("utf-8", "replace")).decode()):
+            for part in form.splitlines():
+                if len(part) >= _SHORTEST and len(secret) >= _SHORTEST and not part.startswith("-----"):
+                    _hidden.pop(part, None)
+                    _hidden[part] = None
+    for oldest in list(_hidden)[: max(0, len(_hidden) - _MOST_HIDDEN)]:
+        del _hidden[oldest]
+
+
+def masked(text: str) -> str:
+    """The text without what is hidden: for words of others that are kept or shown."""
+    for secret in _hidden:
+        if secret in text:
+            text = text.replace(secret, MASK)
+    return text
 
 
 @lru_cache(maxsize=256)
@@ -167,9 +189,7 @@ class _Line:
         self._stream = stream
 
     def msg(self, line: str) -> None:
-        for secret in _hidden:
-            if secret in line:
-                line = line.replace(secret, MASK)
+        line = masked(line)
         # The escape keeps lone surrogates and whatever the terminal's charset lacks from raising.
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
         line = line.encode(encoding, "backslashreplace").decode(encoding)

@@ -10,6 +10,7 @@ from typing import Any
 from supportrelay.cli.printing import printable
 from supportrelay.core.dns import Dns
 from supportrelay.core.errors import TransientFailure
+from supportrelay.log import hide, masked
 
 __all__ = ["Step", "compare_dkim", "try_smarthosts"]
 
@@ -63,7 +64,7 @@ def _talked(session: smtplib.SMTP, one: Any, host: str) -> Iterator[Step]:
         session.ehlo()
         yield Step("encrypted", is_good=True, values={"host": host})
     if one.auth and one.auth.kind == "password":
-        session.login(one.auth.user or "", _secret(one.auth.password, one.auth.password_file))
+        session.login(one.auth.user or "", _secret(one.auth.user, one.auth.password, one.auth.password_file))
         yield Step("logged_in", is_good=True, values={"host": host, "user": one.auth.user})
     elif one.auth and one.auth.kind == "xoauth2":
         yield _xoauth2(session, one, host)
@@ -72,28 +73,31 @@ def _talked(session: smtplib.SMTP, one: Any, host: str) -> Iterator[Step]:
         yield Step("size", is_good=True, values={"host": host, "octets": limit})
 
 
-def _secret(inline: Any, file: Any) -> str:
-    if inline is not None:
-        return str(inline.get_secret_value())
-    return file.read_text(encoding="utf-8").strip() if file else ""
+def _secret(user: str, inline: Any, file: Any) -> str:
+    """The secret; from now on it is masked in what servers say (some say back what they heard)."""
+    secret = str(inline.get_secret_value()) if inline is not None else ""
+    if inline is None and file:
+        secret = file.read_text(encoding="utf-8").strip()
+    hide(secret, f"\0{user}\0{secret}", f"user={user}\x01auth=Bearer {secret}\x01\x01")
+    return secret
 
 
 def _xoauth2(session: smtplib.SMTP, one: Any, host: str) -> Step:
-    said = f"user={one.auth.user}\x01auth=Bearer {_secret(one.auth.token, one.auth.token_file)}\x01\x01"
+    said = f"user={one.auth.user}\x01auth=Bearer {_secret(one.auth.user, one.auth.token, one.auth.token_file)}\x01\x01"
     code, text = session.docmd("AUTH", "XOAUTH2 " + base64.b64encode(said.encode()).decode("ascii"))
     if code == 334:  # noqa: PLR2004  a challenge that holds the error; an empty answer fetches the reply
         code, text = session.docmd("")
     if code == 235:  # noqa: PLR2004  RFC 4954 §4: authentication successful
         return Step("logged_in", is_good=True, values={"host": host, "user": one.auth.user})
-    cause = f"{code} {printable(text.decode('utf-8', 'replace'))}"
+    cause = f"{code} {printable(masked(text.decode('utf-8', 'replace')))}"
     return Step("failed", is_good=False, values={"host": host, "cause": cause})
 
 
 def _cause(exc: Exception) -> str:
     if isinstance(exc, smtplib.SMTPResponseException):
         text = exc.smtp_error.decode("utf-8", "replace") if isinstance(exc.smtp_error, bytes) else str(exc.smtp_error)
-        return f"{exc.smtp_code} {printable(text)}"
-    return printable(str(exc)) or type(exc).__name__
+        return f"{exc.smtp_code} {printable(masked(text))}"
+    return printable(masked(str(exc))) or type(exc).__name__
 
 
 async def compare_dkim(entries: Sequence[Any], records: Sequence[str], dns: Dns) -> list[Step]:

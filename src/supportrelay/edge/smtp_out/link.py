@@ -16,6 +16,7 @@ from supportrelay.core.errors import TransientFailure
 from supportrelay.core.next_hop import NextHop
 from supportrelay.core.value import value_class
 from supportrelay.edge.smtp_out.smarthost import Smarthost
+from supportrelay.log import hide, masked
 
 __all__ = ["Link", "LinkFailure", "Patience", "open_link"]
 
@@ -185,10 +186,12 @@ async def _log_in(client: aiosmtplib.SMTP, host: Smarthost) -> None:
         "cram-md5": client.auth_crammd5,
     }[mechanism]
     try:
-        await attempt(login.user, await login.secret())
+        secret = await login.secret()
+        hide(secret, f"\0{login.user}\0{secret}")  # read anew each time; and as PLAIN says them
+        await attempt(login.user, secret)
     except TransientFailure as exc:
         raise LinkFailure(Phase.AUTH, 0, f"{exc.text}: {exc.detail}", is_ours=True) from exc
     except aiosmtplib.SMTPResponseException as exc:
-        raise LinkFailure(Phase.AUTH, exc.code, exc.message) from exc
+        raise LinkFailure(Phase.AUTH, exc.code, masked(exc.message)) from exc  # some say back what they heard
     except (aiosmtplib.SMTPException, OSError) as exc:
-        raise LinkFailure(Phase.AUTH, 0, str(exc) or repr(exc)) from exc
+        raise LinkFailure(Phase.AUTH, 0, masked(str(exc) or repr(exc))) from exc

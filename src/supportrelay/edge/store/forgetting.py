@@ -39,6 +39,8 @@ SELECT c.message, m.queue_id, c.octets, c.file FROM contents c JOIN messages m O
 WHERE c.message > ? ORDER BY c.message LIMIT ?"""
 _CHANGES = "SELECT id, message, delivery_id, who, why FROM changes WHERE id > ? ORDER BY id LIMIT ?"
 _CUSTOMER_OF = "SELECT id, stage, merged_into FROM tickets WHERE customer = ?"
+_TICKET_OF = """
+SELECT c.ticket_id FROM messages m JOIN conversations c ON c.id = m.conversation_id WHERE m.seq = ?"""
 _HAS_MAIL = """
 SELECT 1 FROM conversations c JOIN messages m ON m.conversation_id = c.id WHERE c.ticket_id = ? LIMIT 1"""
 
@@ -53,7 +55,8 @@ class Known:
         decisions: Others' messages, over, whose decision names him. changes: Rows of the record that do, or that are
             about a copy of his.
         naming: Queue ids of others' mails that name him in plain text, at most 100. naming_count: how many there are.
-        tickets: Whose customer he is. open_tickets: those of them that are not closed, as people write them.
+        tickets: Whose customer he is, but those with a mail of his that is not over. participations: likewise, where
+            he takes part. open_tickets: those of the former that are not closed, as people write them.
         is_contact, is_user: Of the builtin CRM; has an account here.
         answers: Of a CRM, ``(kind, key)``.
     """
@@ -94,18 +97,20 @@ def known_of(connection: sqlite3.Connection, address: str, contents: ContentFile
     pattern = _pattern_of(address)
     his, unfinished, decisions = _messages_of(connection, address, pattern)
     named, count = _naming(connection, address, pattern, {*his, *unfinished}, contents)
-    tickets = connection.execute(_CUSTOMER_OF, (address,)).fetchall()
+    needed = {row[0] for seq in unfinished for row in connection.execute(_TICKET_OF, (seq,))}
+    tickets = [row for row in connection.execute(_CUSTOMER_OF, (address,)) if row[0] not in needed]
+    places = _column(connection, "SELECT ticket_id FROM participants WHERE address = ?", address)
     return Known(
         address=address,
         messages=tuple(his),
         unfinished=tuple(unfinished.values()),
         decisions=tuple(decisions),
-        changes=tuple(_changes_of(connection, address, pattern, his)),
+        changes=tuple(_changes_of(connection, address, pattern, his, {*unfinished})),
         naming=tuple(named),
         naming_count=count,
         tickets=tuple(row[0] for row in tickets),
         open_tickets=tuple(ticket_label(row[0]) for row in tickets if row[1] != Stage.CLOSED and row[2] is None),
-        participations=_column(connection, "SELECT ticket_id FROM participants WHERE address = ?", address),
+        participations=tuple(one for one in places if one not in needed),
         is_contact=bool(_column(connection, "SELECT 1 FROM contacts WHERE address = ?", address)),
         is_user=bool(_column(connection, "SELECT 1 FROM users WHERE name = ?", address)),
         answers=tuple(
@@ -196,15 +201,19 @@ def _beginning(contents: ContentFiles, file: str | None) -> bytes:
 
 
 def _changes_of(
-    connection: sqlite3.Connection, address: str, pattern: re.Pattern[str], his: Sequence[int]
+    connection: sqlite3.Connection,
+    address: str,
+    pattern: re.Pattern[str],
+    his: Sequence[int],
+    unfinished: set[int],
 ) -> Iterator[int]:
-    """Rows that name him and stay, and those about copies that go."""
-    going = set(his)
+    """Rows that name him and stay, and those about copies that go; what is not over keeps its record."""
+    left_alone = {*his, *unfinished}
     copies = {
         row[0] for one in his for row in connection.execute("SELECT id FROM deliveries WHERE message = ?", (one,))
     }
     for number, message, delivery_id, who, why in _walk(connection, _CHANGES, _PIECE):
-        if message in going:
+        if message in left_alone:
             continue
         names_him = (address in who.lower() or address in why.lower()) and (pattern.search(who) or pattern.search(why))
         if names_him or delivery_id in copies:
@@ -237,8 +246,9 @@ def _leave_tickets(connection: sqlite3.Connection, known: Known) -> dict[str, in
                     (number,),
                 )
                 connection.execute("UPDATE conversations SET subject_key = '' WHERE ticket_id = ?", (number,))
-        gone = connection.execute("DELETE FROM participants WHERE address = ?", (known.address,)).rowcount
-    return {"tickets": len(known.tickets), "participants": gone}
+        places = [(known.address, number) for number in known.participations]
+        connection.executemany("DELETE FROM participants WHERE address = ? AND ticket_id = ?", places)
+    return {"tickets": len(known.tickets), "participants": len(places)}
 
 
 def _leave_lists(connection: sqlite3.Connection, known: Known) -> dict[str, int]:
