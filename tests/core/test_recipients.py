@@ -74,6 +74,20 @@ def test_who_only_says_to_be_the_author_is_not_left_out(how: str, gets: list[str
     assert addresses(found) == gets
 
 
+def test_outside_our_from_stands_where_the_authors_would_be_refused() -> None:
+    """DESIGN 3, last point; our own people's copies carry it anyhow."""
+    outcome = RuleOutcome(also_to=("x@far.example",), rewrite_recipient="case@crm.example")
+
+    found = chosen(mail(), ANN, proof=replace(UNPROVEN, fails_elsewhere=True), outcome=outcome)
+
+    assert [(one.address, one.kind) for one in found.people] == [
+        (ANN, DeliveryKind.OWNER),
+        ("x@far.example", DeliveryKind.REWRITTEN),
+        ("case@crm.example", DeliveryKind.REWRITTEN),
+    ]
+    assert [one.code for one in found.reasons].count("recipients.rewritten") == 2
+
+
 def test_a_person_gets_one_copy() -> None:
     people = [Recipient(a, DeliveryKind.OWNER, "x") for a in (ANN, "ANN@staff.test", BEN, ANN)]
 

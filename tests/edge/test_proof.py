@@ -349,6 +349,7 @@ async def test_an_earlier_word_counts_while_only_trusted_ones_sealed_after_it() 
         pytest.param(by_google(), frozenset(), id="nobody is trusted"),
         pytest.param(by_google(), frozenset({"other.example"}), id="another one is"),
         pytest.param(by_list(by_google()), SEALERS, id="somebody else sealed after it"),
+        pytest.param(by_google(by_list(PLAIN, WORD), "arc=pass"), SEALERS, id="the word is of somebody before"),
         pytest.param(by_google(word="dmarc=fail header.from=a.example"), SEALERS, id="the sealer saw no pass"),
         pytest.param(by_google(word="dmarc=pass header.from=b.example"), SEALERS, id="the sealer saw another author"),
         pytest.param(by_google().replace(b"question", b"command"), SEALERS, id="changed after the seal"),
@@ -369,6 +370,13 @@ async def test_a_seal_that_is_not_trusted_or_does_not_hold_proves_nothing(
     octets: bytes, sealers: frozenset[str]
 ) -> None:
     assert (await prove(octets, ARC_KEYS, sealers=sealers, sender="")).verdict is Verdict.UNPROVEN
+
+
+async def test_nobody_is_asked_about_seals_that_are_not_trusted() -> None:
+    zone = Zone(ARC_KEYS)
+    await prove(by_list(by_google()), {}, dns=zone, sealers=SEALERS, sender="")
+
+    assert not [name for name in zone.asked if name.startswith("arc.")]
 
 
 async def test_a_sealers_key_that_is_not_to_be_had_is_unknown() -> None:
