@@ -414,6 +414,9 @@ def test_c42_bidi_marks_and_what_has_no_width_do_not_stand_in_our_names(hall: Ha
 
     shown = decoded(header(copy.octets, "From"))
     assert shown == f'"Anngnp.exe Smith via Support" <{SENDER}>'
+    banner = "".join(decode(part).decode() for part in walk(read_entity(copy.octets)) if part.kind == "text/plain")
+    assert "Anngnp.exe" in banner
+    assert set(banner) & set(HIDDEN) == set()
 
 
 def test_c42_a_domain_in_other_letters_is_shown_as_punycode(hall: Hall) -> None:
