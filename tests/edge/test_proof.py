@@ -208,6 +208,7 @@ VOUCHED = b"Authentication-Results: mx.gateway.test; spf=pass smtp.mailfrom=a.ex
         pytest.param({"peer": {"user": "ann"}}, id="a login"),
         pytest.param({"ip": "127.0.0.1"}, id="a program on this machine"),
         pytest.param({"ip": "::ffff:127.0.0.1"}, id="the same by IPv6"),
+        pytest.param({"ip": ""}, id="the same by a socket in the file system"),
         pytest.param({"peer": GATEWAY, "is_needed": False}, id="a gateway, and nothing depends on it"),
     ],
 )

@@ -140,6 +140,23 @@ async def test_c59_a_slow_dns_is_a_temporary_error_in_time(slow: SpfChecker) -> 
     assert {one.result for one in results} == {"temperror"}
 
 
+async def test_c59_strangers_slow_servers_keep_no_colleague_waiting() -> None:
+    """Their checks may fill all threads that there are for them."""
+    zone = Zone({"slow.example": NEVER, "a.example": f"v=spf1 ip4:{IP} -all"})
+    checker = SpfChecker(zone)
+    slow = [asyncio.create_task(checker.check(IP, "h", parse_path(f"x{n}@slow.example"), limit_s=3)) for n in range(40)]
+    while not zone.asked:  # noqa: ASYNC110  the zone tells nobody
+        await asyncio.sleep(0.001)
+
+    result = await checker.check(IP, "h", parse_path("ann@a.example"), limit_s=LONG_S, decides=True)
+
+    assert result.result == "pass"
+    assert not any(one.done() for one in slow)
+    for one in slow:
+        one.cancel()
+    checker.close()
+
+
 async def test_many_are_checked_at_once_without_mixing_them_up() -> None:
     """pyspf has one global for its questions."""
     zone = Zone({f"d{n}.example": f"v=spf1 ip4:192.0.2.{n} -all" for n in range(60)})

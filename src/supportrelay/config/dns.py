@@ -1,5 +1,6 @@
 """Whom the relay asks about senders: the DNS."""
 
+import re
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Annotated
@@ -13,6 +14,7 @@ __all__ = ["DnsConfig"]
 
 _PORT = 53
 _LAST_PORT = 65535
+_BRACKETED = re.compile(r"\[([^\[\]]*)\](?::(.+))?")
 
 
 def _server(text: str) -> str:
@@ -23,9 +25,8 @@ def _server(text: str) -> str:
 
 def _endpoint(text: str) -> tuple[str, int]:
     host, port = text, str(_PORT)
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":") or port
+    if bracketed := _BRACKETED.fullmatch(text):
+        host, port = bracketed[1], bracketed[2] or port
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
     try:

@@ -26,6 +26,7 @@ __all__ = ["Prover"]
 _NEEDED_S = 8.0  # for what decides: a colleague's mail, or a rule that asks
 _NOT_NEEDED_S = 2.0  # nobody waits longer for what is only told
 _AGAIN_S = 4.0  # a DNS that failed is asked once more after so long, when the answer is needed
+_MOST_WAITING = 4  # mails at once; while nobody answers at all the others need not crawl
 _NOBODY = "nothing vouches for it"
 _NEITHER = "neither SPF nor DKIM vouches for it"
 _SILENT = "the DNS did not answer"
@@ -78,6 +79,7 @@ class Prover:
         self._sealers = sealers
         self._asks_for_loopback = asks_for_loopback
         self._spf = SpfChecker(dns) if dns else None
+        self._waiting = 0
 
     async def prove(self, asked: ProofAsked) -> Proof:
         """The verdict for the author's domain; never raises, unknown on weather."""
@@ -103,7 +105,7 @@ class Prover:
     def _is_worth_asking(self, asked: ProofAsked, word: Vouched) -> bool:
         """A gateway has checked already; its word is doubted only where it matters that it found nothing."""
         peer = asked.envelope.peer
-        if not self._asks_for_loopback and _is_loopback(peer.ip):
+        if not self._asks_for_loopback and _is_of_this_machine(peer.ip):
             return False
         if not peer.gateway:
             return True
@@ -126,8 +128,13 @@ class Prover:
             begun = time.monotonic()
             proof = await self._checked(asked, dns, until)
             again = begun + _AGAIN_S
-            if asked.is_needed and proof.verdict == Verdict.UNKNOWN and again < until:
-                await asyncio.sleep(max(0.0, again - time.monotonic()))
+            is_open = asked.is_needed and proof.verdict == Verdict.UNKNOWN and again < until
+            if is_open and self._waiting < _MOST_WAITING:
+                self._waiting += 1
+                try:
+                    await asyncio.sleep(max(0.0, again - time.monotonic()))
+                finally:
+                    self._waiting -= 1
                 proof = await self._checked(asked, dns, until)
         except Exception:  # noqa: BLE001  libraries on a stranger's mail; it is accepted, and marked
             return Proof(Verdict.UNKNOWN, "the check broke")
@@ -171,7 +178,9 @@ class Prover:
         if envelope.reverse_path and sender is None:
             return SpfResult("none", "")
         domain = sender.domain if sender else peer.helo.lower()
-        return await self._spf.check(peer.ip, peer.helo, sender, limit_s=limit_s(domain))
+        author = asked.facts.from_[0].domain
+        decides = asked.is_needed and self._domains.registrable(domain) == self._domains.registrable(author)
+        return await self._spf.check(peer.ip, peer.helo, sender, limit_s=limit_s(domain), decides=decides)
 
     async def _check_signatures(self, asked: ProofAsked, dns: Dns, limit_s: _Limit) -> tuple[Signature, ...]:
         if "dkim-signature" not in asked.facts.fields:
@@ -285,9 +294,10 @@ def _mailbox(path: str) -> Mailbox | None:
         return None
 
 
-def _is_loopback(ip: str) -> bool:
+def _is_of_this_machine(ip: str) -> bool:
+    """By loopback, or by a socket of the file system, which has no address."""
     try:
         address = ip_address(ip)
     except ValueError:
-        return False
+        return True
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback

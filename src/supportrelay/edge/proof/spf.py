@@ -21,7 +21,7 @@ from supportrelay.core.value import value_class
 
 __all__ = ["SpfChecker", "SpfResult"]
 
-_THREADS = 16
+_THREADS = 16  # of each kind; threads are made when they are needed
 _LONGEST_RECORD = 4096
 _LONGEST_TERM = 512
 _KINDS: dict[str, RecordKind] = {"A": "A", "AAAA": "AAAA", "MX": "MX", "PTR": "PTR", "TXT": "TXT"}
@@ -49,12 +49,15 @@ class SpfChecker:
 
     def __init__(self, dns: Dns) -> None:
         self._dns = dns
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads: dict[bool, ThreadPoolExecutor] = {}
 
-    async def check(self, ip: str, helo: str, sender: Mailbox | None, *, limit_s: float) -> SpfResult:
+    async def check(
+        self, ip: str, helo: str, sender: Mailbox | None, *, limit_s: float, decides: bool = False
+    ) -> SpfResult:
         """The result, after ``limit_s`` seconds at most; never raises.
 
         Args:
+            decides: Something hangs on it; such checks have threads that no stranger's slow servers fill.
             sender: The reverse-path; None for the null one, which stands for ``postmaster@HELO`` (RFC 7208 §2.4).
         """
         domain = sender.domain if sender else helo.lower().removesuffix(".")
@@ -63,8 +66,8 @@ class SpfChecker:
         if not domain or domain.startswith("[") or not domain.isascii():
             return SpfResult("none", domain if domain.isascii() else "", is_helo)
         loop = asyncio.get_running_loop()
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="spf")
+        if decides not in self._threads:
+            self._threads[decides] = ThreadPoolExecutor(_THREADS, thread_name_prefix="spf")
         until = time.monotonic() + limit_s
 
         def look_up(name: str, kind: RecordKind) -> tuple[DnsRecord, ...]:
@@ -73,7 +76,9 @@ class SpfChecker:
                 raise spf.TempError("out of time")
             return asyncio.run_coroutine_threadsafe(self._dns.ask(name, kind), loop).result(left)
 
-        work = loop.run_in_executor(self._threads, _check, ip, f"{local}@{domain}", helo or domain, look_up, limit_s)
+        work = loop.run_in_executor(
+            self._threads[decides], _check, ip, f"{local}@{domain}", helo or domain, look_up, limit_s
+        )
         try:
             result = await asyncio.wait_for(work, limit_s + _GRACE_S)
         except TimeoutError:
@@ -82,8 +87,8 @@ class SpfChecker:
 
     def close(self) -> None:
         """Begin nothing more; what is being checked ends with its questions."""
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in self._threads.values():
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 _here = threading.local()
