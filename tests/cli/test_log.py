@@ -87,3 +87,26 @@ def test_a_closed_standard_error_loses_the_log_and_nothing_else() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
 
     assert done.stdout == "alive\n"
+
+
+def test_secrets_are_masked_as_json_and_base64_write_them() -> None:
+    stream, logger = _logged()
+    key = "-----BEGIN KEY-----\nMIIEvQIBADANBgkq\n-----END KEY-----"
+    log.hide('pass "word" ä', key)
+    logger.error("courier.misconfigured", reply='535 pass "word" ä', said="cGFzcyAid29yZCIgw6Q=", text=key)  # type: ignore[attr-defined]
+
+    line = stream.getvalue()
+    assert json.loads(line)["reply"] == "535 ***"
+    assert "word" not in line
+    assert "cGFzcy" not in line
+    assert "MIIEvQ" not in line
+    assert log.masked("535 cGFzcyAid29yZCIgw6Q= no") == "535 *** no"
+
+
+def test_of_many_renewed_tokens_the_newest_are_hidden() -> None:
+    """A token a hour for years; each line is searched for all that are kept."""
+    for number in range(2_000):
+        log.hide(f"token-{number:06}")
+
+    assert log.masked("token-001999") == log.MASK
+    assert len(log._hidden) <= 300

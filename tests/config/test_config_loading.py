@@ -389,3 +389,11 @@ def test_the_secrets_in_use_are_known_so_that_the_log_can_leave_them_out(write: 
         "from-the-environment",
         "from-a-file",
     }
+
+
+@pytest.mark.parametrize("keep", ["{raw: 90d, trace: 30d}", "{trace: 400d}"])
+def test_what_is_known_of_a_mail_is_not_removed_before_the_mail(write: Callable[[str], Path], keep: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(write(SMALLEST + f"keep: {keep}\n"), {})
+    assert "trace must not be shorter than raw" in str(caught.value)
+    assert load(write(SMALLEST + "keep: {raw: 90d, trace: 400d}\n"), {}).keep.raw == timedelta(days=90)
