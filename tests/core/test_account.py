@@ -70,6 +70,9 @@ def test_his_own_and_the_desks_addresses_are_his_to_write_as(fields: list[str]) 
         pytest.param(["From:"], id="empty"),
         pytest.param(["To: x@y.test"], id="none"),
         pytest.param(["From: undisclosed:;"], id="empty-group"),
+        pytest.param(["\ufeffFrom: bob@staff.test", "From: ann@staff.test"], id="behind-a-byte-order-mark"),
+        pytest.param(["From: ann@staff.test", "\0From: bob@staff.test"], id="behind-a-control"),
+        pytest.param(["From: ann@staff.test", "--x", "From: bob@staff.test"], id="behind-what-ends-our-header"),
     ],
 )
 def test_everybody_elses_are_not(fields: list[str]) -> None:

@@ -158,7 +158,7 @@ def author_refusal(account: Account | None, octets: bytes, members: Membership) 
     if account is None or account.is_disabled:
         return AUTHOR_NOT_YOURS
     fields = fields_named(octets, split_headers(octets), _AUTHORS)
-    if sum(one.name == "from" for one in fields) != 1:
+    if sum(one.name == "from" for one in fields) != 1 or _from_lines(octets) != 1:
         return AUTHOR_NOT_YOURS
     for one in fields:
         mailboxes = _sure_mailboxes(raw_value(one))
@@ -167,7 +167,18 @@ def author_refusal(account: Account | None, octets: bytes, members: Membership) 
     return None
 
 
+def _from_lines(octets: bytes) -> int:
+    """Lines up to the first blank one that anybody could take for From, wherever we see the header's end.
+
+    Some read over a byte order mark, or over a line that is no field, and show the author whom they find there.
+    """
+    blank = _BLANK_LINE.search(octets)
+    return len(_FROM_LINE.findall(octets, 0, blank.start() if blank else len(octets)))
+
+
 _AUTHORS = frozenset({"from", "sender"})
+_BLANK_LINE = re.compile(rb"\n\r?\n")
+_FROM_LINE = re.compile(rb"^[^\t -~]{0,8}from[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _NO_ADDRESS = re.compile(r'"(?:[^"\\]++|\\.)*+"(?!@)|=\?[^?\s]{1,60}\?[bBqQ]\?[^?\s]*+\?=', re.DOTALL)
 
 
