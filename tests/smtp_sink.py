@@ -31,6 +31,7 @@ ways to misbehave stand in `sink_rules`. Without a rule everything is accepted.
 ``idle_close_s`` (idle connections are closed without a word), ``tls`` (an SSLContext: STARTTLS is offered),
 ``accounts`` (user -> password or bearer token: AUTH PLAIN LOGIN XOAUTH2 are offered, MAIL without is 530).
 ``mood`` (a connection's number -> rules that are asked before the others, made anew for each connection).
+``sets_aside`` (accepted messages of which it is true are kept in ``aside``, and nobody who waits counts them).
 ``SmtpSink(implicit_tls=True, tls=context)`` speaks TLS from the first octet; ``receive_window`` (octets) makes the
 kernel's buffer small.
 
@@ -107,6 +108,7 @@ class _Settings:
     mood: Callable[[int], list[Rule]] | None = None
     records_octets: bool = False
     receive_window: int = 0
+    sets_aside: Callable[["Received"], bool] | None = None
 
 
 def _first_that_fits(
@@ -151,6 +153,7 @@ class SmtpSink:
         )
         self.messages: list[Received] = []
         self.unanswered: list[Received] = []
+        self.aside: list[Received] = []
         self.commands: list[tuple[int, str]] = []
         self.logins: list[tuple[str, str]] = []
         self.connections = 0
@@ -253,6 +256,10 @@ class SmtpSink:
         """Record a message that reached its dot."""
         assert self._arrived is not None
         async with self._arrived:
+            sets_aside = self.settings.sets_aside
+            if accepted and sets_aside is not None and sets_aside(message):
+                self.aside.append(message)
+                return
             (self.messages if accepted else self.unanswered).append(message)
             self._arrived.notify_all()
 

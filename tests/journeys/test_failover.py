@@ -13,7 +13,7 @@ import pytest
 from journeys.companies import COMPANIES
 from journeys.conftest import desk_config
 from journeys.relay import Relay, free_port, mail
-from journeys.traffic import SUPPORT, customer, message_id_of, reload
+from journeys.traffic import SUPPORT, customer, is_own_mail, message_id_of, reload
 from smtp_sink import ThreadedSink
 
 ANN, BEN, ALL = "ann@staff.test", "ben@staff.test", "all@desk.test"
@@ -25,6 +25,7 @@ _numbers = itertools.count()
 @pytest.fixture(scope="module")
 def open_sink() -> Iterator[ThreadedSink]:
     with ThreadedSink() as sink:
+        sink.settings.sets_aside = is_own_mail
         yield sink
 
 

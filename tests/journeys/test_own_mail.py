@@ -303,6 +303,8 @@ def test_what_is_dead_stands_in_the_digest(office: Office) -> None:
     assert "配送不能" in subject_of(digest)
     assert customer(12) in text_of(digest)
     assert not [one for one in office.relay.tickets() if "supportrelay" in one["subject"]]
+    office.relay.run("queue", "drop", "--state", "dead")
+    assert office.relay.ask("queue.list", states=["dead"]) == []
 
 
 def test_f25_a_smarthost_that_refuses_us_is_an_alert_that_waits_like_any_mail(office: Office) -> None:

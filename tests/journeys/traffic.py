@@ -32,6 +32,14 @@ def message_id_of(octets: bytes) -> str:
     return found[1].decode() if found else ""
 
 
+_OWN = re.compile(rb"(?m)^X-Supportrelay-Reason: (?:report|delay|digest|alert)\r$")
+
+
+def is_own_mail(received: Received) -> bool:
+    """A report, digest or alert: what the relay writes itself."""
+    return not received.reverse_path and _OWN.search(received.octets.partition(b"\r\n\r\n")[0]) is not None
+
+
 def arrivals(messages: Iterable[Received]) -> Counter[tuple[str, str]]:
     """How often each ``(Message-ID, recipient)`` arrived."""
     return Counter((message_id_of(m.octets), recipient) for m in messages for recipient in m.recipients)

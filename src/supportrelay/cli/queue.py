@@ -14,6 +14,7 @@ from supportrelay.i18n import Catalogue, catalogue, local_time
 __all__ = ["queue"]
 
 _ASK_AGAIN_S = 0.2
+_PARKED = ("held", "dead", "looped", "ignored")  # what digests name until somebody ends it
 
 
 @click.group()
@@ -151,10 +152,16 @@ def release(relay: Relay, is_all: bool, queue_ids: tuple[str, ...]) -> None:
 
 @queue.command("drop")
 @click.option("--recipient", metavar="ADDRESS", help="Only the copy for this recipient.")
-@_ids
+@click.option("--state", type=click.Choice(_PARKED), help="All that are in this state: they are seen to.")
+@click.argument("queue_ids", metavar="[ID]...", nargs=-1)
 @configured
-def drop(relay: Relay, recipient: str | None, queue_ids: tuple[str, ...]) -> None:
+def drop(relay: Relay, recipient: str | None, state: str | None, queue_ids: tuple[str, ...]) -> None:
     """Take messages out of the queue; what was received stays kept."""
+    if bool(state) == bool(queue_ids) or (state and recipient):
+        raise click.UsageError("name the messages, or say --state")
+    if state:
+        found = relay.ask("queue.list", finished=False, states=[state], limit=None)
+        queue_ids = tuple(one["queue_id"] for one in found)
     _change(relay, "queue.drop", queue_ids, recipient=recipient)
 
 
