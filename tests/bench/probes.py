@@ -14,6 +14,7 @@ from bench.load import RECIPIENT, SENDERS, Flow, Sink, send_all
 from bench.parse import GOAL_MS, cost_of_parsing
 from bench.postfix import Postfix
 from bench.processes import cpu_s, cpu_s_by_process, memory
+from bench.proof import cost_of_proof
 from bench.relay import SupportRelay, companies_of_bench
 from bench.signing import SIGNED_WITH, cost_of_signing
 from bench.tools import has_postfix
@@ -254,8 +255,17 @@ def dkim(plan: Plan) -> dict[str, Any]:
     }
 
 
+def proof(plan: Plan) -> dict[str, Any]:
+    """Milliseconds of CPU to prove the sender of a mail, in process."""
+    found = cost_of_proof(plan.parsed)
+    for name, row in found.items():
+        _tell(f"proof: {name}: {row['4096_ms']} ms for 4 KiB, {row['1048576_ms']} ms for 1 MiB")
+    return dict(found)
+
+
 PROBES = {
     "dkim": dkim,
+    "proof": proof,
     "crm": crm,
     "parse": parse,
     "throughput": throughput,

@@ -22,6 +22,9 @@ def show(results: dict[str, Any]) -> None:
     for name, row in results.get("dkim", {}).items():
         alone = f", of it signing {row['4096_ms']}; 1 MiB {row['1048576_ms']} ms" if "4096_ms" in row else ""
         rest.add_row(f"DKIM, {name}", f"{row['cpu_ms_a_message']} ms CPU a mail of 4 KiB{alone}", "-")
+    for name, row in results.get("proof", {}).items():
+        value = f"{row['4096_ms']} ms CPU a mail of 4 KiB, {row['1048576_ms']} ms of 1 MiB"
+        rest.add_row(f"sender proven by {name}", value, "-")
     if crm := results.get("crm"):
         value = f"{crm['hubspot']['median_ms']} ms, {crm['ratio']} times the builtin CRM's"
         rest.add_row("latency, HubSpot of 200 ms", value, "1.1 times")
