@@ -1,7 +1,7 @@
-# supportrelay: install run run-hubspot test check bench fuzz. Everything made here lies in .venv/ and build/.
+# supportrelay: install run run-hubspot test check soak bench fuzz. Everything made here lies in .venv/ and build/.
 # Needs make, Python 3.11 or later with venv, and for the first run a package index that pip can reach.
 
-.PHONY: compiler install run run-hubspot test check bench fuzz format clean
+.PHONY: compiler install run run-hubspot test check checks soak bench fuzz format clean
 .DEFAULT_GOAL := install
 
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
@@ -22,11 +22,21 @@ run-hubspot: .venv/.installed-for-tests ## the same with owners and tickets at H
 test: .venv/.installed-for-tests compiler ## the whole suite; it needs a C compiler and gets it where it may
 	$(BIN)/pytest -q $(SIDE_BY_SIDE) $(TESTS)
 
-check: .venv/.installed-for-tests compiler ## format, lint, types, tests: what CI runs
+check: .venv/.installed-for-tests compiler ## format, lint, types, tests and a minute of soak beside them: what CI runs
+	@mkdir -p build
+	@PYTHONPATH=tests nice -n 5 $(BIN)/python -m soak 60 >build/soak.log 2>&1 & soak=$$!; \
+	trap 'kill $$soak 2>/dev/null' EXIT; \
+	$(MAKE) --no-print-directory checks || exit 1; \
+	wait $$soak; code=$$?; cat build/soak.log; exit $$code
+
+checks: .venv/.installed-for-tests compiler
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/pytest -q $(SIDE_BY_SIDE)
+
+soak: .venv/.installed-for-tests ## ten minutes of kill -9 under load with a faulty next hop; SOAK=60 for one
+	@PYTHONPATH=tests $(BIN)/python -m soak $(SOAK)
 
 compiler: # some tests put a library between the relay and its disk (tests/faulty_disk.c)
 	@command -v cc >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \

@@ -44,6 +44,7 @@ EVENTS: dict[str, str] = {
     "queue.held_at_start": "What was unfinished waits for a person, for the relay was started with --hold.",
     "store.unwell": "The disk refused a write or a sync, or is full: no mail is taken until one comes through.",
     "store.well_again": "The disk takes writes again.",
+    "queue.clock_was_ahead": "Work was due hours from now, as a clock that ran ahead had put it; it is due now.",
     "queue.not_read": "Due work could not be read; it is asked for again.",
     "login.accepted": "Somebody logged in.",
     "login.failed": "A login failed; the user is named when there is such an account.",

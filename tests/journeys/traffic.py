@@ -77,9 +77,17 @@ class Traffic:
     """
 
     def __init__(
-        self, relay: Relay, name: str, count: int, *, senders: int = 4, keeps_connections: bool = False
+        self,
+        relay: Relay,
+        name: str,
+        count: int,
+        *,
+        senders: int = 4,
+        keeps_connections: bool = False,
+        pause_s: float = 0.0,
     ) -> None:
         self.ids = [f"<{name}.{number}@mail.example>" for number in range(count)]
+        self._pause_s = pause_s
         self.accepted: dict[str, float] = {}
         self.refused: list[str] = []
         self.dropped: list[str] = []
@@ -149,6 +157,7 @@ class Traffic:
                     self._is_over.wait(_PAUSE_S)
                     continue
                 self._count(self.ids[number])
+                self._is_over.wait(self._pause_s)
                 if not self._keeps_connections:
                     client.close()
                     client = None

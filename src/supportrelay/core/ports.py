@@ -515,6 +515,10 @@ class Store(Protocol):
         """At start: everything held by an earlier life of this instance is due now; returns how much."""
         ...
 
+    async def mend_due_times(self, now: datetime) -> int:
+        """Bring back what a clock that ran ahead put off for hours or years; returns how much (RELIABILITY F31)."""
+        ...
+
     async def content(self, queue_id: str) -> bytes:
         """The octets as received.
 

@@ -91,7 +91,15 @@ def classify_reply(phase: Phase, code: int, status: str, text: str) -> tuple[Out
         return OutcomeKind.DEFERRED, Cause.WEATHER
     if phase is Phase.MAIL:
         return _refused_at_mail(code, status)
+    if phase is Phase.RCPT and _is_too_many_recipients(code, status, text):
+        return OutcomeKind.DEFERRED, Cause.WEATHER
     return OutcomeKind.FAILED, _refused_later(phase, code, status, text)
+
+
+def _is_too_many_recipients(code: int, status: str, text: str) -> bool:
+    """552 at RCPT says "too many" unless it says more; it is as 452 then (RFC 5321 §4.5.3.1.10)."""
+    is_bare = not status and not _SAYS_FULL.search(text) and not _SAYS_SIZE.search(text)
+    return status == "5.5.3" or (code == _TOO_MUCH and is_bare)
 
 
 def _refused_at_mail(code: int, status: str) -> tuple[OutcomeKind, Cause]:

@@ -260,7 +260,8 @@ class Worker:
         self._clear(delivery_id)
         begun_at = self._deliveries.get(delivery_id)
         office = self._office
-        if begun_at is not None and office.now() - begun_at < _FRESH:
+        # A clock that was put back says nothing about how long it has been.
+        if begun_at is not None and timedelta(0) <= office.now() - begun_at < _FRESH:
             return True
         try:
             return await office.store.renew(office.now(), office.lease(), [], [delivery_id])
@@ -268,7 +269,10 @@ class Worker:
             return False
 
     async def _sweep(self) -> None:
-        if await sweep(self._office, self._office.rulebook()):
+        mended = await self._office.store.mend_due_times(self._office.now())
+        if mended:
+            log.warning("queue.clock_was_ahead", count=mended)
+        if await sweep(self._office, self._office.rulebook()) or mended:
             self.wake()
 
     def _sweep_wait_s(self) -> float:

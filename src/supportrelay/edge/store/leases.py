@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from supportrelay.edge.store.crm_memory import free_duties
 
-__all__ = ["release", "renew", "take_back", "work_left"]
+__all__ = ["has_far_due_times", "mend_due_times", "release", "renew", "take_back", "work_left"]
 
 _MESSAGES_OF = """
 SELECT seq FROM messages INDEXED BY messages_at_work
@@ -28,6 +28,21 @@ SELECT m.due + f.due, m.running, d.due, d.running, t.due, t.running FROM
  FROM deliveries INDEXED BY deliveries_at_work WHERE state IN ('due', 'sending', 'deferred')) d,
 (SELECT coalesce(sum(holder IS NULL AND due_at <= ?1), 0) AS due, coalesce(sum(holder IS NOT NULL), 0) AS running
  FROM desk_tickets INDEXED BY desk_tickets_at_work WHERE due_at IS NOT NULL) t"""
+# A retry waits 66 minutes at most, a silent CRM is waited for less; what is due later was written when the clock was
+# wrong (RELIABILITY F31). A lease is renewed every 10 s by whoever lives, so one that is far ahead may be shortened.
+_FARTHEST = 2 * 3600 * 1_000_000
+_FARTHEST_LEASE = 600 * 1_000_000
+_HAS_FAR = """
+SELECT EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_at_work
+WHERE state IN ('due', 'sending', 'deferred') AND due_at > ?1)
+OR EXISTS (SELECT 1 FROM messages INDEXED BY messages_at_work
+WHERE state IN ('accepted', 'waiting', 'composed') AND state NOT IN ('delivered', 'filed') AND due_at > ?1)"""
+_MEND_DELIVERIES = """
+UPDATE deliveries SET due_at = CASE WHEN holder IS NULL THEN ?1 ELSE ?1 + 60000000 END
+WHERE state IN ('due', 'sending', 'deferred') AND due_at > CASE WHEN holder IS NULL THEN ?2 ELSE ?3 END"""
+_MEND_MESSAGES = """
+UPDATE messages SET due_at = CASE WHEN holder IS NULL THEN ?1 ELSE ?1 + 60000000 END
+WHERE state IN ('accepted', 'waiting', 'composed') AND due_at > CASE WHEN holder IS NULL THEN ?2 ELSE ?3 END"""
 # Another process may have committed what is due a moment after this one looked at the clock.
 _SOON_US = 1_000_000
 
@@ -79,6 +94,17 @@ def _free(connection: sqlite3.Connection, holders: tuple[str, str], now: int, *,
     )
     free_duties(connection, *holders)
     return len(messages) + len(deliveries) + len(desk_tickets)
+
+
+def mend_due_times(connection: sqlite3.Connection, now: int) -> int:
+    """Bring back what a clock that ran ahead put off too far; returns how much. See `_FARTHEST`."""
+    values = (now, now + _FARTHEST, now + _FARTHEST_LEASE)
+    return sum(connection.execute(one, values).rowcount for one in (_MEND_DELIVERIES, _MEND_MESSAGES))
+
+
+def has_far_due_times(connection: sqlite3.Connection, now: int) -> bool:
+    """Is there anything to mend? Asked on the reading connection."""
+    return bool(connection.execute(_HAS_FAR, (now + _FARTHEST_LEASE,)).fetchone()[0])
 
 
 def work_left(connection: sqlite3.Connection, now: int) -> dict[str, int]:

@@ -249,6 +249,13 @@ class SqliteStore(StoreViews, StoreUsers, StoreCrm, StoreOwn, StoreRemoval):
         """Free everything an earlier life of this instance held."""
         return await self.write(lambda c: leases.take_back(c, instance, to_microseconds(now)))
 
+    async def mend_due_times(self, now: datetime) -> int:
+        """Bring back what a clock that ran ahead put off too far."""
+        at = to_microseconds(now)
+        if not self.read(lambda c: leases.has_far_due_times(c, at)):
+            return 0
+        return await self.write(lambda c: leases.mend_due_times(c, at))
+
     # -- desk --
 
     async def instance(self) -> str:
