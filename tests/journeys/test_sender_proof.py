@@ -14,6 +14,7 @@ from dns_server import DnsServer, txt
 from journeys.companies import one_owner
 from journeys.letters import Desk, decoded, fields, header, open_desk, support_address
 from journeys.relay import GATEWAY, STRANGER
+from journeys.traffic import reload
 from signed import RSA, letter, sealed, signed
 from smtp_sink import Received
 
@@ -343,3 +344,20 @@ def test_c59_a_colleague_whom_nobody_can_prove_now_closes_nothing(world: World) 
     assert set(told(copies)) == {ADMINS}
     life = desk.life(header(octets, "Message-ID"))
     assert (life["decision"]["verdict"], life["decision"]["proven_by"]) == ("unknown", "the DNS did not answer")
+
+
+def test_another_resolver_is_asked_after_a_reload(world: World) -> None:
+    desk, _ = world
+    with DnsServer() as other:
+        publish(other, "acme2.example")
+        former = desk.relay.config["dns"]
+        desk.relay.config["dns"] = {"servers": [f"127.0.0.1:{other.port}"], "timeout": "1s"}
+        desk.relay.write_config()
+        reload(desk.relay)
+
+        hear_of(world, "acme2.example")
+
+        assert other.count("acme2.example")
+        desk.relay.config["dns"] = former
+        desk.relay.write_config()
+        reload(desk.relay)
