@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from email.message import Message
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,8 +12,11 @@ from contracts.store_samples import a_lease
 from flow.own_world import ADMIN, ANN, BOB, SUPPORT, OwnWorld, octets_of, status_of, text_of
 from supportrelay.core.delivery import DeliveryKind, DeliveryState
 from supportrelay.core.envelope import Peer
+from supportrelay.core.errors import TransientFailure
 from supportrelay.core.token import new_message_id
 from supportrelay.edge.store import SqliteStore
+from supportrelay.flow.clerk import Clerk
+from supportrelay.i18n import catalogue
 
 OUT1, OUT2 = "one@far.example", "two@far.example"
 HOUR = 3600.0
@@ -281,3 +284,32 @@ async def test_who_wrote_to_postmaster_is_told_of_postmaster(world: OwnWorld) ->
     (report,) = [one for one in await world.own_mail() if one["To"] == BOB]
     assert status_of(report)[1]["Final-Recipient"] == "rfc822; postmaster@desk.test"
     assert ADMIN.encode() not in report.as_bytes()
+
+
+class Locked:
+    """A store that cannot be written the first time a report is told."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+        self.refusals = 1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def tell_report(self, *arguments: Any) -> bool:
+        if self.refusals:
+            self.refusals -= 1
+            raise TransientFailure("4.3.0", "locked")
+        return await self._store.tell_report(*arguments)
+
+
+async def test_f36_a_report_that_could_not_be_kept_stays_owed(world: OwnWorld) -> None:
+    await world.dies("q1")
+    clerk = Clerk(world.office(), cast("SqliteStore", Locked(world.store)), catalogue, lambda: None)
+    await clerk.tick()
+    assert await world.own_mail() == []
+
+    await clerk.tick()
+    await clerk.tick()
+
+    assert [one["To"] for one in await world.own_mail()] == [BOB]

@@ -137,6 +137,7 @@ def _values(change: Mapping[str, Any], words: Catalogue) -> dict[str, Any]:
         values["recipients"] = ", ".join(map(str, values["recipients"])) or words.text("story.nobody_word")
     if "direction" in why:
         values["direction"] = words.text(f"direction.{why['direction']}")
+    values["about"] = words.text("story.about", queue_id=why["about"]) if why.get("about") else ""
     values["form"] = words.text(f"form.{why['form']}") if "form" in why else ""
     values["due_at"] = local_time(why.get("due_at"))
     values["ticket"] = change.get("ticket") or change.get("ticket_id") or ""

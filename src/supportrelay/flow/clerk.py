@@ -47,6 +47,7 @@ class Clerk:
         self._wake = wake
         self._digest = DigestRound(office, store, wording, DUTY)
         self._look_at: datetime | None = None
+        self._silent_until: datetime | None = None  # the day's alerts are used up
         self._leaving = asyncio.Event()
 
     async def run(self) -> None:
@@ -67,7 +68,8 @@ class Clerk:
         try:
             now = self._office.now()
             reports = await self._store.owed_reports(now, _AT_ONCE)
-            alarms = await self._store.owed_alarms(now, _AT_ONCE)
+            is_silent = self._silent_until is not None and now < self._silent_until <= now + _LEASE
+            alarms = [] if is_silent else await self._store.owed_alarms(now, _AT_ONCE)
             looks = self._look_at is None or now >= self._look_at or now < self._look_at - _LEASE
             if not (reports or alarms or looks):
                 return
@@ -114,6 +116,7 @@ class Clerk:
         alarms = await self._store.owed_alarms(office.now(), _AT_ONCE)
         told = await alert_to_admins(office, office.rulebook(), self._store, self._wording, alarms)
         if told is None:
+            self._silent_until = office.now() + _LEASE
             return
         await self._store.tell_alarms(told.alarms, told.mails, office.now())
         for mail in told.mails:
