@@ -48,6 +48,7 @@ __all__ = [
 log = get_logger()
 
 _LEASE = timedelta(seconds=30)
+_PROOFS_KEPT = 2  # the present one, and the one before for the seconds that a proof may take
 _LANGUAGES = ("ja", "en", "fr", "pl")
 
 
@@ -195,6 +196,8 @@ class Parts:
         await asyncio.to_thread(use_pairs, self.certificates, config)
         self.rulebook, self.intake, self.config = rulebook, intake_of(config, self.store), config
         self._proofs.append(proof)
+        while len(self._proofs) > _PROOFS_KEPT:
+            await self._proofs.pop(0).aclose()
         # Deliveries under way keep the old courier until they end; its pool closes by age.
         self.courier = courier
         if crm is not self.crm:

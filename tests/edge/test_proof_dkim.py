@@ -192,3 +192,12 @@ def test_the_body_hash_is_dkimpys_whatever_the_pieces(monkeypatch: pytest.Monkey
                     hashlib.sha256(canonical).digest(),
                     len(canonical),
                 )
+
+
+async def test_strangers_words_do_not_get_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """dkimpy writes what it could not verify."""
+    with caplog.at_level(0):
+        await results(signed(MAIL, "a.example").replace(b"Hello", b"Hullo"))
+        await results(b"DKIM-Signature: v=1; forged\r\n" + MAIL)
+
+    assert [record.name for record in caplog.records if record.name not in {"asyncio"}] == []

@@ -9,7 +9,7 @@ from supportrelay.core.dns import Dns
 from supportrelay.core.ports import Domains
 from supportrelay.core.value import value_class
 from supportrelay.edge.proof.dkim import fetch_keys
-from supportrelay.edge.proof.signed_mail import Key, NotVerifiedError, SignedMail, tags_of, verify_part
+from supportrelay.edge.proof.signed_mail import QUIET, Key, NotVerifiedError, SignedMail, tags_of, verify_part
 from supportrelay.edge.proof.word import vouched_by_sealer
 
 __all__ = ["SealerWord", "ask_sealers"]
@@ -84,7 +84,7 @@ class _Chain(dkim.ARC):  # type: ignore[misc]  # dkimpy has no types
     """dkimpy's verifier of chains, fed with what we read and looked up."""
 
     def __init__(self, mail: SignedMail, keys: dict[str, Key]) -> None:
-        super().__init__(None)
+        super().__init__(None, logger=QUIET)
         self.headers = mail.fields
         self._mail = mail
         self._keys = keys

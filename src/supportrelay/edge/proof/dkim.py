@@ -8,7 +8,7 @@ import dkim  # type: ignore[import-untyped]
 from supportrelay.core.dns import Dns
 from supportrelay.core.errors import TransientFailure
 from supportrelay.core.value import value_class
-from supportrelay.edge.proof.signed_mail import Key, NotVerifiedError, SignedMail, tags_of, verify_part
+from supportrelay.edge.proof.signed_mail import QUIET, Key, NotVerifiedError, SignedMail, tags_of, verify_part
 
 __all__ = ["Signature", "check_signatures", "fetch_keys"]
 
@@ -92,7 +92,7 @@ class _Signer(dkim.DKIM):  # type: ignore[misc]  # dkimpy has no types
     """dkimpy's verifier, fed with what we read and looked up."""
 
     def __init__(self, mail: SignedMail, key: Key) -> None:
-        super().__init__(None)
+        super().__init__(None, logger=QUIET)
         self.headers = mail.fields
         self._mail = mail
         self._key = key

@@ -7,6 +7,7 @@ runs of spaces, so a signature with such a run, or of more than 8 KiB, is not sh
 ``cryptography``, which takes half of what dkimpy's own numbers take.
 """
 
+import logging
 import re
 from functools import lru_cache
 from typing import Any
@@ -26,7 +27,7 @@ from dkim.canonicalization import (  # type: ignore[import-untyped]
 from supportrelay.core.dkim_body import body_hash
 from supportrelay.core.headers import split_headers
 
-__all__ = ["Key", "NotVerifiedError", "SignedMail", "is_domain", "tags_of", "verify_part"]
+__all__ = ["QUIET", "Key", "NotVerifiedError", "SignedMail", "is_domain", "tags_of", "verify_part"]
 
 _ALGORITHMS = {b"rsa-sha256": b"rsa", b"ed25519-sha256": b"ed25519"}  # rsa-sha1 proves nothing any more (RFC 8301)
 _LEAST_RSA_BITS = 1024
@@ -39,6 +40,9 @@ _MOST_FIELDS = 1000
 _LONG_SPACE = re.compile(rb"\s{25}")
 _BARE = re.compile(rb"\r?\n")
 _DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_][a-z0-9_-]{0,62})*")
+
+QUIET = logging.Logger("dkim", logging.CRITICAL + 1)
+"""For dkimpy, which would write strangers' words into the log; what came of a signature is told by its result."""
 
 Key = bytes | str | None
 """A key record; a text says why the DNS gave no answer; None: asked, and there is none."""
