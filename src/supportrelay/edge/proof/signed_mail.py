@@ -41,7 +41,7 @@ _LONG_SPACE = re.compile(rb"\s{25}")
 _BARE = re.compile(rb"\r?\n")
 _DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_][a-z0-9_-]{0,62})*")
 
-QUIET = logging.Logger("dkim", logging.CRITICAL + 1)
+QUIET = logging.Logger("dkim", logging.CRITICAL + 1)  # noqa: LOG001  outside the tree, so that nobody listens
 """For dkimpy, which would write strangers' words into the log; what came of a signature is told by its result."""
 
 Key = bytes | str | None
