@@ -28,6 +28,17 @@ def test_a_missing_store_is_made_only_when_asked(tmp_path: Path) -> None:
     assert not (tmp_path / "relay.db").exists()
 
 
+async def test_large_messages_are_claimed_a_few_at_a_time(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty mails of 25 MiB that wait are not read into memory together (RELIABILITY C17)."""
+    monkeypatch.setattr("supportrelay.edge.store.intake._OCTETS_AT_ONCE", 2500)
+    for number, octets in enumerate((5000, 1000, 1000, 1000, 10)):
+        await store.accept(a_mail(f"q{number}", octets=b"x" * octets), None)
+
+    claimed = [[m.accepted.queue_id for m in await store.claim_messages(after(1), a_lease(), 10)] for _ in range(4)]
+
+    assert claimed == [["q0"], ["q1", "q2"], ["q3", "q4"], []]
+
+
 async def test_a_store_is_found_again_with_everything_in_it(tmp_path: Path) -> None:
     first = SqliteStore(tmp_path / "state" / "relay.db", create=True)
     instance = await first.instance()

@@ -28,8 +28,10 @@ _HAS_DUE = """
 SELECT 1 FROM messages INDEXED BY messages_at_work
 WHERE state = ? AND state NOT IN ('delivered', 'filed') AND due_at <= ? LIMIT 1"""
 _DUE = """
-SELECT seq, accepted_at, tries FROM messages INDEXED BY messages_at_work
+SELECT seq, accepted_at, tries, size_octets FROM messages INDEXED BY messages_at_work
 WHERE state = ? AND state NOT IN ('delivered', 'filed') AND due_at <= ? ORDER BY due_at, seq LIMIT ?"""
+# Their contents are read into memory: large ones come in twos and threes.
+_OCTETS_AT_ONCE = 32 * 1024 * 1024
 # How many of them are passed over to find others behind them.
 _SUSPECTS_PASSED = 100
 _CLAIM = """
@@ -87,7 +89,7 @@ def has_due_messages(connection: sqlite3.Connection, now: int) -> bool:
 def claim_messages(
     connection: sqlite3.Connection, now: int, holder: str, until: int, limit: int, suspects: int
 ) -> list[Claimed]:
-    """Take due messages, oldest first. A lease that ran out is due: ``due_at`` is its end."""
+    """Take due messages, oldest first, fewer large ones. A lease that ran out is due: ``due_at`` is its end."""
     looked_at = limit + _SUSPECTS_PASSED
     due = [row for state in ("accepted", "waiting") for row in connection.execute(_DUE, (state, now, looked_at))]
     due.sort(key=lambda row: (row[1], row[0]))
@@ -103,17 +105,19 @@ def claim_messages(
     return claimed
 
 
-def _one_by_one(due: list[tuple[int, int, int]], limit: int, suspects: int) -> list[int]:
+def _one_by_one(due: list[tuple[int, int, int, int]], limit: int, suspects: int) -> list[int]:
     """Of these rows, so many; of those whose earlier try had no end at most ``suspects``."""
     chosen: list[int] = []
-    for seq, _, tries in due:
-        if len(chosen) == limit:
+    octets = 0
+    for seq, _, tries, size_octets in due:
+        if len(chosen) == limit or (chosen and octets + size_octets > _OCTETS_AT_ONCE):
             break
         if tries:
             if not suspects:
                 continue
             suspects -= 1
         chosen.append(seq)
+        octets += size_octets
     return chosen
 
 
