@@ -6,11 +6,13 @@ import pty
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from cli.desk_commands import Desk
+from supportrelay.core.login_limits import login_keys
 from supportrelay.edge.accounts.passwords import PasswordChecker
 from supportrelay.edge.store import SqliteStore
 
@@ -47,7 +49,10 @@ def test_an_account_is_made_changed_and_removed(desk: Desk, write: Write) -> Non
     assert changed == {"name": "ann@desk.test", "addresses": ["*@news.test"]}
     assert desk.json("user", "disable", "ann@desk.test") == {"name": "ann@desk.test", "disabled": True}
     (listed,) = desk.json("user", "list")
-    assert set(listed) == {"name", "addresses", "disabled", "has_password", "made_at", "changed_at"}
+    assert set(listed) == {
+        *("name", "addresses", "disabled", "has_password"),
+        *("failed_logins", "blocked", "made_at", "changed_at"),
+    }
     assert (listed["disabled"], listed["has_password"], listed["addresses"]) == (True, True, ["*@news.test"])
     assert "argon2" not in desk.run("user", "list").stdout
     desk.run("user", "enable", "ann@desk.test")
@@ -129,3 +134,22 @@ def test_a_person_types_it_twice_and_nobody_sees_it(desk: Desk) -> None:
     assert (code, seen.count("Password: "), seen.count("Once more: ")) == (0, 1, 1)
     assert "ann may log in" in seen
     assert PASSWORD not in seen
+
+
+def test_a_name_that_was_guessed_at_is_shown_as_blocked_until_it_is_enabled(desk: Desk) -> None:
+    desk.run("user", "add", "ann", typed=PASSWORD)
+
+    async def guess() -> None:
+        store = SqliteStore(desk.config.parent / "state" / "relay.db")
+        key = login_keys("192.0.2.7", "ann").user
+        for _ in range(30):
+            await store.count_login_failure({key: 30}, datetime.now(UTC), timedelta(hours=1))
+        await store.aclose()
+
+    asyncio.run(guess())
+    (listed,) = desk.json("user", "list")
+    assert (listed["failed_logins"], listed["blocked"]) == (30, True)
+    assert "blocked" in desk.run("user", "list", "--language", "en").stdout
+    desk.run("user", "enable", "ann")
+    (listed,) = desk.json("user", "list")
+    assert (listed["failed_logins"], listed["blocked"]) == (0, False)

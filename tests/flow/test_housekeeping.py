@@ -72,12 +72,19 @@ async def test_octets_go_first_and_everything_else_later(house: House) -> None:
     assert len(await house.store.queue_list(finished=True)) == 1
 
 
-@pytest.mark.parametrize("keep", [(None, None)])
-async def test_without_keep_nothing_goes(house: House, keep: Keep) -> None:
-    await house.mails(1, day=0)
-    house.keep = keep
+async def test_without_keep_only_counts_go(house: House) -> None:
+    await house.mails(2, day=0)
+    await house.store.count_login_failure({"address:192.0.2.7/32": 20}, after(0), timedelta(hours=1))
+    await house.store.note_login_place("ann@staff.test", "network:192.0.2.0/24", after(0))
+    house.keep = (None, None)
+    house.at_day(80)
+    await house.keeper().tidy()
+    places = "SELECT count(*) FROM login_places UNION ALL SELECT count(*) FROM login_failures"
+    assert house.store.read(lambda c: c.execute(places).fetchall()) == [(1,), (0,)]
     house.at_day(9_000)
-    assert await house.keeper().tidy() is None
+    assert await house.keeper().tidy() == {"contents": 0, "messages": 0, "changes": 0}
+    assert house.store.read(lambda c: c.execute(places).fetchall()) == [(0,), (0,)]
+    assert len(await house.store.queue_list(finished=True)) == 2
 
 
 async def test_what_the_configuration_says_now_counts(house: House) -> None:

@@ -5,15 +5,25 @@ from typing import Any
 from supportrelay.admin.context import OperationContext
 from supportrelay.core.account import parse_account_name, parse_own_address
 from supportrelay.core.errors import InputError
-from supportrelay.core.login_limits import login_keys
+from supportrelay.core.login_limits import LoginLimits, login_keys
 from supportrelay.edge.accounts.passwords import checked_hash
 
 __all__ = ["add", "addresses", "disable", "list_users", "password", "remove"]
 
 
 async def list_users(context: OperationContext) -> list[dict[str, Any]]:
-    """``{name, addresses, disabled, has_password, made_at, changed_at}`` each, by name."""
+    """``{name, addresses, disabled, has_password, failed_logins, blocked, made_at, changed_at}`` each, by name.
+
+    ``failed_logins`` are those of the last hour by his name, from wherever; ``blocked``: they are too many, he gets in
+    from networks only where he was before.
+    """
+    limits, now = LoginLimits(), context.now()
     found: list[dict[str, Any]] = await context.store.users()
+    keys = {one["name"]: login_keys("", one["name"]).user for one in found}
+    counts = context.store.login_failures(keys.values(), now, limits.window)
+    for one in found:
+        one["failed_logins"] = counts.get(keys[one["name"]], 0)
+        one["blocked"] = one["failed_logins"] >= limits.per_user
     return found
 
 

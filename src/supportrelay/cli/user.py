@@ -112,7 +112,8 @@ def list_users(relay: Relay, is_json: bool) -> None:
 
 
 def _state(one: dict[str, Any], words: Catalogue) -> str:
-    return words.text("user_state.disabled" if one["disabled"] else "user_state.active")
+    state = "disabled" if one["disabled"] else "blocked" if one["blocked"] else "active"
+    return words.text(f"user_state.{state}")
 
 
 def _told(relay: Relay, op: str, is_json: bool, done: str = "", **args: Any) -> None:

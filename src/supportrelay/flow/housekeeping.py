@@ -47,6 +47,10 @@ class RemovalStore(Protocol):
         """Rows of the record that are about no message."""
         ...
 
+    async def remove_short_lived(self, now: datetime) -> int:
+        """Counts that count no more, whatever is kept."""
+        ...
+
     async def remove_files(self) -> int:
         """What an earlier life left behind."""
         ...
@@ -92,10 +96,11 @@ class Housekeeper:
         return None
 
     async def _tidy(self) -> dict[str, int] | None:
-        raw, trace = self._keep()
-        if (raw is None and trace is None) or not await self._is_ours():
+        if not await self._is_ours():
             return None
+        raw, trace = self._keep()
         store = self._store
+        await store.remove_short_lived(self._office.now())
         await store.remove_files()
         gone = {"contents": 0, "messages": 0, "changes": 0}
         if raw is not None:

@@ -23,12 +23,14 @@ __all__ = [
     "IS_FINISHED",
     "Old",
     "conversations_left_empty",
+    "has_short_lived",
     "old_changes",
     "old_contents",
     "old_messages",
     "remove_changes",
     "remove_contents",
     "remove_messages",
+    "remove_short_lived",
     "zeroing",
 ]
 
@@ -82,6 +84,15 @@ SELECT x.id, x.at, x.at < ?2 AND (x.message IS NULL OR m.seq IS NULL)
 AND (x.ticket_id IS NULL OR t.id IS NULL OR t.stage = 'CLOSED' OR t.merged_into IS NOT NULL)
 FROM changes x LEFT JOIN messages m ON m.seq = x.message LEFT JOIN tickets t ON t.id = x.ticket_id
 WHERE x.id > ?1 ORDER BY x.id LIMIT ?3"""
+_HOUR_US = 3_600_000_000
+# Counts by person and place: table, what is past, and by how much.
+_SHORT_LIVED = (
+    ("login_failures", "until <= ?", 0),
+    ("login_places", "seen_at <= ?", 90 * 24 * _HOUR_US),
+    ("robot_mail", "at <= ?", 24 * _HOUR_US),
+    ("robot_stops", "until <= ?", 24 * _HOUR_US),
+    ("hard_failures", "at <= ?", 8 * 24 * _HOUR_US),
+)
 _PIECE = 500
 # Rows follow the clock nearly always. So many younger ones in a row: the rest is younger too.
 _YOUNG_IN_A_ROW = 1000
@@ -253,3 +264,20 @@ def remove_changes(connection: sqlite3.Connection, numbers: Iterable[int]) -> in
     """Remove these rows of the record; how many."""
     with zeroing(connection):
         return connection.executemany("DELETE FROM changes WHERE id = ?", [(one,) for one in numbers]).rowcount
+
+
+def has_short_lived(connection: sqlite3.Connection, now: int) -> bool:
+    """Is there anything for `remove_short_lived`? By index, or in tables that are small."""
+    return any(
+        connection.execute(f"SELECT 1 FROM {table} WHERE {past} LIMIT 1", (now - age,)).fetchone()  # noqa: S608
+        for table, past, age in _SHORT_LIVED
+    )
+
+
+def remove_short_lived(connection: sqlite3.Connection, now: int) -> int:
+    """Remove failed logins, places of logins, counted automatic mail and failures that count no more; how many."""
+    with zeroing(connection):
+        return sum(
+            connection.execute(f"DELETE FROM {table} WHERE {past}", (now - age,)).rowcount  # noqa: S608  constants
+            for table, past, age in _SHORT_LIVED
+        )

@@ -96,6 +96,13 @@ class StoreRemoval:
             await self.write(lambda c: c.executemany(sql, [(file,) for file in files]))
         return len(files)
 
+    async def remove_short_lived(self, now: datetime) -> int:
+        """Remove counts that count no more: whoever counts next does so too, but perhaps nobody does. How many."""
+        at = to_microseconds(now)
+        if not self.read(lambda c: removal.has_short_lived(c, at)):
+            return 0
+        return await self.write(lambda c: removal.remove_short_lived(c, at), slow=True)
+
     def content_removed_at(self, queue_id: str) -> str | None:
         """When the octets of a message were removed, RFC 3339; None when they were not."""
         return rfc3339(self.read(lambda c: c.execute(_REMOVED_AT, (queue_id,)).fetchone())[0])
