@@ -3,9 +3,11 @@
 import http.client
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -14,6 +16,8 @@ from supportrelay.edge.web.health import open_web_port
 SERVE = """
 import sys, socket
 from supportrelay.edge.web.health import open_web_port, serve_health
+from supportrelay.edge.web.patience import ImpatientProtocol
+ImpatientProtocol.patience_s = float(sys.argv[2])
 bound = open_web_port("127.0.0.1", 0)
 print(bound.getsockname()[1], flush=True)
 serve_health("127.0.0.1", 0, is_alive=lambda: sys.argv[1] == "alive", bound=bound)
@@ -21,8 +25,8 @@ print("left", flush=True)
 """
 
 
-def _served(state: str) -> Iterator[tuple[int, "subprocess.Popen[str]"]]:
-    process = subprocess.Popen([sys.executable, "-c", SERVE, state], stdout=subprocess.PIPE, text=True)
+def _served(state: str, patience_s: str = "30") -> Iterator[tuple[int, "subprocess.Popen[str]"]]:
+    process = subprocess.Popen([sys.executable, "-c", SERVE, state, patience_s], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         yield int(process.stdout.readline()), process
@@ -63,6 +67,22 @@ def test_there_is_nothing_else(alive: int, path: str) -> None:
 
 def test_nothing_can_be_posted(alive: int) -> None:
     assert _get(alive, "/healthz", "POST")[0] == 405
+
+
+def test_who_asks_nothing_keeps_nobody_out() -> None:
+    """64 connections are served at once; those that keep silent, or never come to an end, are cut."""
+    for port, _process in _served("alive", patience_s="2"):
+        silent = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(64)]
+        try:
+            for one in silent[::2]:
+                one.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+            for one in silent:
+                with suppress(ConnectionResetError):
+                    assert one.recv(1) == b""
+            assert _get(port, "/healthz")[0] == 200
+        finally:
+            for one in silent:
+                one.close()
 
 
 def test_a_daemon_that_is_not_alive_is_unhealthy_and_sigterm_ends_the_process_cleanly() -> None:

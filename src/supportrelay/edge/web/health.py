@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from supportrelay.edge.web.patience import ImpatientProtocol
+
 __all__ = ["health_app", "open_web_port", "serve_health"]
 
 
@@ -71,7 +73,7 @@ def serve_health(
     listening = bound or open_web_port(host, port)
     config = uvicorn.Config(
         health_app(is_alive, more),
-        http="h11",
+        http=ImpatientProtocol,
         ws="none",
         loop="asyncio",
         lifespan="off",
