@@ -27,7 +27,7 @@ __all__ = ["LOGGED_IN", "Author", "ForwardPaths", "Sight", "as_first_sent", "loo
 _POSTMASTER = frozenset({"postmaster", "abuse"})
 _TRAIL_FIELDS = ("x-supportrelay-trail", "x-original-x-supportrelay-trail")
 _MAX_TRAILS = 20
-# `Proof.by` of AUTH, and of a gateway that saw an aligned signature (`edge.sender_proof`).
+# `Proof.by` of AUTH, and of a gateway that saw an aligned signature (`edge.proof`).
 LOGGED_IN = "AUTH "  # and the user's name: `Proof.by` of who logged in
 _OUTSIDE_PROOF = re.compile(r"\bdkim=pass\b|^auth\b", re.IGNORECASE)
 
