@@ -5,6 +5,7 @@ DIAGNOSTICS
 """
 
 import asyncio
+import contextlib
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -91,7 +92,8 @@ class PasswordChecker:
 
     def _begin(self) -> None:
         """Be nice: on Linux niceness belongs to the thread (setpriority(2)). And have nobody's hash ready (C25)."""
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        with contextlib.suppress(OSError):  # other systems know processes only
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         self._nobodys = self._hasher.hash(os.urandom(16).hex())
 
     def _check(self, password_hash: str, password: str) -> bool:
