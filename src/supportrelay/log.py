@@ -60,7 +60,7 @@ EVENTS: dict[str, str] = {
     "proxy.refused": "A proxy whose header is believed began with something else, or it was broken; it was cut off.",
     "session.failed": "An SMTP session met a mistake of ours; the client was asked to try again.",
     "message.accepted": "A message was committed and 250 was said.",
-    "message.refused": "A message or recipient was refused in the SMTP dialogue.",
+    "message.refused": "A message or recipient was refused in the SMTP dialogue; at most 200 lines a minute.",
     "message.not_stored": "A message could not be committed; the sender keeps it and tries again.",
     "message.decided": "What happens to a message was decided and committed.",
     "message.put_off": "A message could not be decided now; it is tried again.",

@@ -88,6 +88,20 @@ async def test_at_least_a_hundred_recipients_are_taken_then_the_rest_may_come_se
     assert len(desk.taken[0][0].forward_paths) == 100
 
 
+async def test_who_names_one_recipient_for_ever_is_sent_away() -> None:
+    """RELIABILITY C20, C21."""
+    async with a_listener(Desk(), limits=Limits(recipients=100)) as listener, RawClient.to(listener) as client:
+        await client.say("EHLO x")
+        await client.say("MAIL FROM:<a@customer.test>")
+        replies = [await client.say("RCPT TO:<support@desk.test>") for _ in range(100)]
+        late = [await client.say("RCPT TO:<support@desk.test>") for _ in range(1000)]
+        last = await client.reply()
+
+    assert {reply[:3] for reply in replies} == {"250"}
+    assert late[0].startswith("452 4.5.3")
+    assert last.startswith("421 4.7.0")
+
+
 PATHS = [
     pytest.param("FROM:<a@b.test>", MailCommand("a@b.test"), id="plain"),
     pytest.param("from: <a@B.Test> ", MailCommand("a@b.test"), id="blank and case"),

@@ -18,7 +18,7 @@ from smtp_client import Desk, RawClient, a_listener, all_gone
 from strange_client import StrangeClient, proxy_v1, proxy_v2
 from supportrelay.core.envelope import Role
 from supportrelay.core.errors import InputError
-from supportrelay.core.reply import TOO_MANY_FROM_YOU
+from supportrelay.core.reply import NOT_OURS, TOO_MANY_FROM_YOU
 from supportrelay.edge.smtp_in import Census, Certificates, Limits, SharedCounts, content
 from supportrelay.edge.smtp_in.census import client_key
 from supportrelay.edge.smtp_in.content import ContentReader
@@ -507,6 +507,18 @@ def test_c24_a_flood_of_refusals_is_a_few_lines(capfd: pytest.CaptureFixture[str
     said = "".join(capfd.readouterr())
     assert said.count("listener.refused") == 21
     assert "left_out=980" in said or '"left_out": 980' in said
+
+
+def test_c24_a_flood_of_refused_recipients_is_a_few_hundred_lines(capfd: pytest.CaptureFixture[str]) -> None:
+    now = [0.0]
+    refusals = RefusalLog(lambda: now[0])
+    for number in range(1000):
+        refusals.tell_message("192.0.2.1", NOT_OURS, forward_path=f"x{number}@elsewhere.example")
+    now[0] = 60.0
+    refusals.tell_message("192.0.2.1", NOT_OURS, forward_path="x@elsewhere.example")
+    said = "".join(capfd.readouterr())
+    assert said.count("message.refused") == 201
+    assert "left_out=800" in said or '"left_out": 800' in said
 
 
 def test_a_unix_socket_serves_on_the_loop_that_serves(tmp_path: Path) -> None:

@@ -289,6 +289,6 @@ async def _take(intake: Intake, envelope: Envelope, octets: bytes) -> Reply:
     if len(octets) > intake.max_size():  # stray CR and LF became two octets
         return say.TOO_LARGE
     if count_received(octets) > HOPS_LIMIT:
-        log.info("message.refused", reply=str(say.LOOP), reverse_path=envelope.reverse_path, peer=envelope.peer.ip)
+        intake.refusals.tell_message(envelope.peer.ip, say.LOOP, reverse_path=envelope.reverse_path)
         return say.LOOP
     return await intake.take(envelope, octets)

@@ -14,11 +14,8 @@ from supportrelay.edge.smtp_in.command import MailCommand, parse_mail, parse_rcp
 from supportrelay.edge.smtp_in.connection import PENDING_LIMIT
 from supportrelay.edge.smtp_in.content import ContentReader
 from supportrelay.edge.smtp_in.intake import Intake
-from supportrelay.log import get_logger
 
 __all__ = ["TransactionDialogue"]
-
-log = get_logger()
 
 _SIZE_DIGITS = 11
 
@@ -88,7 +85,7 @@ class TransactionDialogue(LoginDialogue):
         if refusal == say.SENDER_REFUSED:
             refusal = self.login_first() or refusal
         if refusal is not None:
-            log.info("message.refused", reply=str(refusal), reverse_path=mail.reverse_path, peer=self.ip)
+            self.intake.refusals.tell_message(self.ip, refusal, reverse_path=mail.reverse_path)
             self._say(refusal)
             return
         self._mail, self._peer = mail, peer
@@ -127,7 +124,7 @@ class TransactionDialogue(LoginDialogue):
             self._say(forward_path)
             return
         key = forward_path.lower()
-        if key in self._known_paths:
+        if key in self._known_paths and self.accepted_rcpts < self.limits.recipients:
             self.accepted_rcpts += 1
             self.say_line(_RECIPIENT_OK)
             return
@@ -152,11 +149,11 @@ class TransactionDialogue(LoginDialogue):
             self._points += 1
 
     def _recipient_refusal(self, forward_path: str, peer: Peer) -> Reply | None:
-        if len(self._forward_paths) >= self.limits.recipients:
+        if self.accepted_rcpts >= self.limits.recipients:  # one that was named before counts again
             return say.TOO_MANY_RECIPIENTS
         refusal = self.intake.policy().check_recipient(forward_path, peer)
         if refusal is not None:
-            log.info("message.refused", reply=str(refusal), forward_path=forward_path, peer=self.ip)
+            self.intake.refusals.tell_message(self.ip, refusal, forward_path=forward_path)
         return refusal
 
     def on_data(self, argument: str) -> None:
