@@ -33,6 +33,7 @@ EVENTS: dict[str, str] = {
     "config.warning": "The configuration is usable but probably not what was meant.",
     "config.needs_restart": "A changed key of the configuration takes effect only after a restart.",
     "dns.silent": "No resolver answers: senders cannot be proven, and nobody waits for it until one does.",
+    "proof.broke": "A check of a sender ended by a mistake of ours; he counts as unproven.",
     "dns.answers": "A resolver answers again.",
     "process.ended": "A worker or the web process ended by itself; another takes its place.",
     "process.broke": "A process ended by a mistake of ours.",

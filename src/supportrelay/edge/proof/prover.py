@@ -20,8 +20,11 @@ from supportrelay.edge.proof.results import print_results, print_word
 from supportrelay.edge.proof.signed_mail import is_domain
 from supportrelay.edge.proof.spf import SpfChecker, SpfResult
 from supportrelay.edge.proof.word import Vouched, vouched_by_gateway
+from supportrelay.log import get_logger
 
 __all__ = ["Prover"]
+
+log = get_logger()
 
 _NEEDED_S = 8.0  # for what decides: a colleague's mail, or a rule that asks
 _NOT_NEEDED_S = 2.0  # nobody waits longer for what is only told
@@ -136,7 +139,8 @@ class Prover:
                 finally:
                     self._waiting -= 1
                 proof = await self._checked(asked, dns, until)
-        except Exception:  # noqa: BLE001  libraries on a stranger's mail; it is accepted, and marked
+        except Exception:  # libraries on a stranger's mail; it is accepted, and marked
+            log.exception("proof.broke", author=asked.facts.from_[0].domain)
             return Proof(Verdict.UNKNOWN, "the check broke")
         return proof
 
