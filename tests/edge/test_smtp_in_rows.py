@@ -1,6 +1,7 @@
 """The listener under limits and clocks of a test's own: rows of RELIABILITY C1, C2 and D (aiosmtpd's limits)."""
 
 import asyncio
+import errno
 import shutil
 import socket
 import ssl
@@ -25,6 +26,7 @@ from supportrelay.edge.smtp_in.content import ContentReader
 from supportrelay.edge.smtp_in.intake import Budget
 from supportrelay.edge.smtp_in.proxy import ProxyHeaderError, read_proxy_header
 from supportrelay.edge.smtp_in.refusals import RefusalLog
+from supportrelay.edge.smtp_in.spool import Spool
 
 MAIL = b"Subject: a question\r\n\r\nHello"
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -507,6 +509,15 @@ def test_c24_a_flood_of_refusals_is_a_few_lines(capfd: pytest.CaptureFixture[str
     said = "".join(capfd.readouterr())
     assert said.count("listener.refused") == 21
     assert "left_out=980" in said or '"left_out": 980' in said
+
+
+def test_f09_what_is_not_ours_yet_leaves_the_disk_its_reserve(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, reserve_octets=1 << 62)
+    with pytest.raises(OSError, match="No space") as caught:
+        spool.write(b"x")
+    assert caught.value.errno == errno.ENOSPC
+    assert spool.read() == b""
+    spool.close()
 
 
 def test_c24_a_flood_of_refused_recipients_is_a_few_hundred_lines(capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,11 +1,15 @@
 """A large message on its way in: octets on disk instead of in memory, gone with whoever holds them."""
 
+import errno
 import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["Spool"]
+__all__ = ["RESERVE_OCTETS", "Spool"]
+
+RESERVE_OCTETS = 32 * 1024 * 1024
+"""Left free by messages that are not ours yet: what was accepted needs the disk more (RELIABILITY F09)."""
 
 
 class Spool:
@@ -13,11 +17,15 @@ class Spool:
 
     Nothing is synced here: a message is ours only when the store has it.
 
+    Args:
+        reserve_octets: So much stays free on the disk.
+
     Raises:
-        OSError: The folder takes no file; from `write`: the disk is full.
+        OSError: The folder takes no file; from `write`: the disk is full, or nearly.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, reserve_octets: int = RESERVE_OCTETS) -> None:
+        self._reserve_octets = reserve_octets
         try:
             self._descriptor = os.open(folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
         except OSError:  # a file system without nameless files
@@ -28,7 +36,10 @@ class Spool:
         self.close()
 
     def write(self, octets: bytes) -> None:
-        """Append."""
+        """Append. A thousand clients that upload at once must not fill the disk up to the last octet."""
+        disk = os.fstatvfs(self._descriptor)
+        if disk.f_bavail * disk.f_frsize < len(octets) + self._reserve_octets:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         view = memoryview(octets)
         while view:
             view = view[os.write(self._descriptor, view) :]
