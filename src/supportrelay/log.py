@@ -6,7 +6,7 @@ An event is ``noun.past_participle`` and fields. ``SUPPORTRELAY_LOG`` is ``debug
     log = get_logger()
     log.info("delivery.delivered", queue_id=queue_id, attempt=3, reply="250 2.0.0")
 
-A log that cannot be written is lost, never the mail: errors of the stream are swallowed.
+A log that cannot be written is lost, never the mail (`log_outlet`).
 """
 
 import json
@@ -20,6 +20,8 @@ from functools import lru_cache
 from typing import Any, TextIO
 
 import structlog
+
+from supportrelay.log_outlet import Outlet
 
 __all__ = ["EVENTS", "MASK", "configure", "get_logger", "hide", "masked"]
 
@@ -46,6 +48,7 @@ EVENTS: dict[str, str] = {
     "store.unwell": "The disk refused a write or a sync, or is full: no mail is taken until one comes through.",
     "store.well_again": "The disk takes writes again.",
     "queue.clock_was_ahead": "Work was due hours from now, as a clock that ran ahead had put it; it is due now.",
+    "log.lines_dropped": "Nobody read the log for a while; so many lines were left out.",
     "queue.not_read": "Due work could not be read; it is asked for again.",
     "login.accepted": "Somebody logged in.",
     "login.failed": "A login failed; the user is named when there is such an account.",
@@ -183,23 +186,18 @@ def _json_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -
 
 
 class _Line:
-    """Writes finished lines; one system call a line."""
+    """Masks finished lines and hands them on."""
 
-    __slots__ = ("_stream",)
+    __slots__ = ("_outlet",)
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
 
     def msg(self, line: str) -> None:
         line = masked(line)
         # The escape keeps lone surrogates and whatever the terminal's charset lacks from raising.
-        encoding = getattr(self._stream, "encoding", None) or "utf-8"
-        line = line.encode(encoding, "backslashreplace").decode(encoding)
-        try:
-            self._stream.write(line + "\n")
-            self._stream.flush()
-        except (OSError, ValueError):  # a closed or full stream: the mail goes on (RELIABILITY F35)
-            return
+        encoding = self._outlet.encoding
+        self._outlet.write(line.encode(encoding, "backslashreplace").decode(encoding))
 
     debug = info = warning = error = critical = exception = msg
 
@@ -207,9 +205,13 @@ class _Line:
 class _LineFactory:
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
+        self._outlet: Outlet | None = None
 
     def __call__(self, *_args: object) -> _Line:
-        return _Line(self._stream or sys.stderr)
+        stream = self._stream or sys.stderr
+        if self._outlet is None or self._outlet.stream is not stream:
+            self._outlet = Outlet(stream)
+        return _Line(self._outlet)
 
 
 def configure(level: str | None = None, *, stream: TextIO | None = None, is_json: bool | None = None) -> None:
@@ -222,7 +224,7 @@ def configure(level: str | None = None, *, stream: TextIO | None = None, is_json
     """
     wanted = (level or os.environ.get("SUPPORTRELAY_LOG", "info")).lower()
     target = stream or sys.stderr
-    json_lines = is_json if is_json is not None else not target.isatty()
+    json_lines = is_json if is_json is not None else target is None or not target.isatty()
     processors: list[Any] = [_mask, _stamp]
     if json_lines:
         processors += [structlog.processors.format_exc_info, _json_line]

@@ -185,8 +185,9 @@ def _start(house: _House, child: _Child, ready: int) -> None:
     child.former, child.holder = child.holder, f"{house.instance}:{child.name}:{secrets.token_hex(4)}"
     parent = os.getpid()
     child.started_at = time.monotonic()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):  # what waits in them would be written by both
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
     child.pid = os.fork()
     if child.pid:
         return

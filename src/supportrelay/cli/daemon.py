@@ -21,7 +21,9 @@ __all__ = ["check", "init", "serve"]
 def serve(relay: Relay, hold: bool) -> None:
     """Run the relay until SIGTERM."""
     from supportrelay.log import configure
+    from supportrelay.log_outlet import fill_standard_streams
 
+    fill_standard_streams()
     configure()
     from supportrelay.supervisor import run
 
