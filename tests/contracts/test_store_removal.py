@@ -274,6 +274,7 @@ async def desk(store: SqliteStore) -> SqliteStore:
             "reasons": [{"code": "author.external", "author": BOB}],
             "copies": [{"address": OWNER, "kind": "owner", "why": "owner"}],
         },
+        copy_plan={"address_name": "support", "author": BOB, "reply_to": [BOB, f"Ann <{ANN}>", "support@relay.test"]},
         participants=(BOB,),
         changes=(DECIDED, Change("ticket.joined", f"mail:{BOB}", {"with": f"{ANN}, joann@acme.example"})),
     )
@@ -328,6 +329,7 @@ async def test_a_person_is_forgotten_and_others_are_not(desk: SqliteStore) -> No
     assert (shown["customer"], shown["subject"], shown["participants"]) == (None, "pangolin", [BOB])
     (life,) = await desk.trace("bobs")
     assert life["decision"]["customer"] == FORGOTTEN
+    assert life["copy_plan"]["reply_to"] == [BOB, "support@relay.test"]
     joined = next(change for change in life["changes"] if change["what"] == "ticket.joined")
     assert joined["why"] == {"with": f"{FORGOTTEN}, joann@acme.example"}
     again = await desk.known_of(ANN)

@@ -36,6 +36,17 @@ class Kept:
         state = self.relay.folder / "state"
         return b"".join(file.read_bytes() for file in state.rglob("*") if file.is_file())
 
+    def columns_with(self, text: str) -> set[tuple[str, str]]:
+        """Where in the store it stands: table and column, of all there are."""
+        store = sqlite3.connect(self.relay.folder / "state" / "relay.db", timeout=30)
+        try:
+            tables = [row[0] for row in store.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+            columns = [(table, row[1]) for table in tables for row in store.execute(f"PRAGMA table_info({table})")]
+            sql = 'SELECT 1 FROM {} WHERE instr(lower(CAST("{}" AS TEXT)), ?) LIMIT 1'
+            return {pair for pair in columns if store.execute(sql.format(*pair), (text.lower(),)).fetchone()}
+        finally:
+            store.close()
+
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
@@ -93,6 +104,7 @@ def test_a_customer_is_forgotten_while_the_daemon_runs(kept: Kept) -> None:
     assert WORD.encode() not in kept.everything(), "not in the file, not in its log, not beside it"
     assert set(again["removed"].values()) == {0}
     assert again["kept"]["others_count"] == 1, "another's mail that names him stays"
+    assert kept.columns_with(ANN) == {("contents", "octets")}, "and nothing else of the store"
     assert len(relay.tickets()) == 11, "tickets stay listed"
     assert [ticket for ticket in relay.tickets() if ticket["customer"] == ANN] == []
     relay.run("trace", "<10@mail.example>", expect=1)

@@ -17,7 +17,7 @@ from supportrelay.edge.store.changes import change_row, write_change
 from supportrelay.edge.store.contents import ContentFiles
 from supportrelay.edge.store.directory import bump_version
 from supportrelay.edge.store.removal import IS_FINISHED, zeroing
-from supportrelay.edge.store.rows import address_key, unpack_json
+from supportrelay.edge.store.rows import address_key, pack_json, unpack_json
 
 __all__ = ["FORGOTTEN", "Known", "known_of", "record", "steps"]
 
@@ -32,7 +32,8 @@ _A_COMMIT = 200
 _NAMED_IDS = 100
 
 _MESSAGES = f"""
-SELECT m.seq, m.queue_id, m.reverse_path, m.forward_paths, x.direction, x.customer, x.decision, {IS_FINISHED}
+SELECT m.seq, m.queue_id, m.reverse_path, m.forward_paths, x.direction, x.customer, x.decision, x.copy_plan,
+{IS_FINISHED}
 FROM messages m LEFT JOIN decisions x ON x.message = m.seq WHERE m.seq > ? ORDER BY m.seq LIMIT ?"""  # noqa: S608
 _CONTENTS = """
 SELECT c.message, m.queue_id, c.octets, c.file FROM contents c JOIN messages m ON m.seq = c.message
@@ -140,10 +141,10 @@ def _messages_of(
     his: list[int] = []
     unfinished: dict[int, str] = {}
     decisions: list[int] = []
-    for seq, queue_id, reverse_path, forward_paths, direction, customer, decision, is_finished in _walk(
-        connection, _MESSAGES, _PIECE
-    ):
-        if not any(address in (text or "").lower() for text in (reverse_path, forward_paths, customer, decision)):
+    for row in _walk(connection, _MESSAGES, _PIECE):
+        seq, queue_id, reverse_path, forward_paths, direction, customer, decision, plan, is_finished = row
+        told = [text for text in (reverse_path, forward_paths, customer, decision, plan) if text]
+        if not any(address in text.lower() for text in told):
             continue
         author, envelope = _author(decision), (reverse_path, unpack_json(forward_paths))
         if _is_his(address, envelope, author, customer if direction == "outbound" else ""):
@@ -151,7 +152,7 @@ def _messages_of(
                 his.append(seq)
             else:
                 unfinished[seq] = queue_id
-        elif is_finished and (customer == address or (decision and pattern.search(decision))):
+        elif is_finished and any(pattern.search(text) for text in (customer, decision, plan) if text):
             decisions.append(seq)
     return his, unfinished, decisions
 
@@ -261,6 +262,11 @@ def _leave_lists(connection: sqlite3.Connection, known: Known) -> dict[str, int]
         answers = connection.executemany("DELETE FROM crm_answers WHERE kind = ? AND key = ?", known.answers).rowcount
         connection.execute("DELETE FROM hard_failures WHERE address = ?", (address,))
         connection.execute("DELETE FROM absences WHERE address = ?", (address,))
+        connection.execute("DELETE FROM alarms WHERE instr(key, ?)", (address,))
+        for kind, key, facts in connection.execute("SELECT kind, key, facts FROM alarms").fetchall():
+            if known.without(facts) != facts:
+                values = (known.without(facts), kind, key)
+                connection.execute("UPDATE alarms SET facts = ? WHERE kind = ? AND key = ?", values)
         for table in ("robot_mail", "robot_stops"):
             connection.execute(f"DELETE FROM {table} WHERE instr(key, ?)", (address,))  # noqa: S608  two constants
     return {"contacts": contacts, "answers": max(answers, 0)}
@@ -274,12 +280,20 @@ def _mask_decisions(connection: sqlite3.Connection, known: Known, numbers: Seque
             ).fetchone()
             if row is not None:
                 customer = "" if row[0] == known.address else row[0]
-                plan = None if row[1] is None else known.without(row[1])
+                plan = None if row[1] is None else _plan_without(known, row[1])
                 connection.execute(
                     "UPDATE decisions SET customer = ?, copy_plan = ?, decision = ? WHERE message = ?",
                     (customer, plan, known.without(row[2]), number),
                 )
     return {"decisions": len(numbers)}
+
+
+def _plan_without(known: Known, text: str) -> str:
+    """A copy that is tried again does not name him to those who answer."""
+    plan = unpack_json(text)
+    if plan.get("reply_to"):
+        plan["reply_to"] = [one for one in plan["reply_to"] if known.without(one) == one]
+    return known.without(pack_json(plan))
 
 
 def _mask_changes(connection: sqlite3.Connection, known: Known, numbers: Sequence[int]) -> dict[str, int]:
