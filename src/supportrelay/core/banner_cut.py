@@ -1,13 +1,15 @@
 """Our banner cut out of a mail that goes to customers (DESIGN 3): octets in, edits out.
 
-Only what lies between two marker lines goes, with the header block above it that names our sender. Everything else
+What lies between two marker lines goes, with the header block above it that names our sender; of a banner that is not
+whole any more only what is ours by itself: a marker line, and our sentences beside it (`leftovers`). Everything else
 stays octet for octet; where that cannot be promised nothing is changed, and `Cut.is_left` says that something is left.
 
 Notes, for the trace::
 
     notice.cut:N             N quoted banners were cut out
+    notice.rest:N            N rests of banners were cut out
     notice.kept:signed       signed (or ``encrypted``) mail stays as it is
-    notice.kept:unsure       half a banner, or one with words of the author in it
+    notice.kept:unsure       a rest that is not surely ours
     notice.kept:unreadable   its part cannot be edited without harm
     notice.kept:large        its part is over 256 KiB
     notice.kept:attached     a copy of ours is attached, which stays as it is
@@ -20,6 +22,7 @@ from supportrelay.core.banner import nature_of
 from supportrelay.core.charset import decode_text, encode_text
 from supportrelay.core.html_cut import Range, ranges_to_cut
 from supportrelay.core.html_lines import read_html
+from supportrelay.core.leftovers import find_leftovers
 from supportrelay.core.mime import MimeError, Part, decode_transfer, part_octets, read_parts, walk
 from supportrelay.core.notice import find_notices, has_marker, is_banner_mark, may_hold_notice
 from supportrelay.core.part_edit import CannotEdit, check_readable, ended, rewrite_base64
@@ -51,9 +54,10 @@ class Cut:
 
 @value_class
 class _Found:
-    """Banners of one part: how many, what to change, and what is left (a word of the notes, "" for nothing)."""
+    """Banners of one part: how many, whole ones and rests, what to change, and a word of the notes for what is left."""
 
     count: int = 0
+    rests: int = 0
     edits: tuple[Edit, ...] = ()
     left: str = ""
 
@@ -72,17 +76,18 @@ def cut_notices(octets: bytes, senders: Sequence[str] = (), *, depth: int = 0) -
         return Cut()
     edits: list[Edit] = []
     left: list[str] = []
-    count = 0
+    count = rests = 0
     for part, nature in _texts(root):
         found = _in_part(octets, part, nature, senders)
         edits += found.edits
         count += found.count
+        rests += found.rests
         if found.left and found.left not in left:
             left.append(found.left)
     if depth < _MAX_NESTED and _is_attached(octets, root, depth):
         left.append("attached")
-    notes = ((f"notice.cut:{count}",) if count else ()) + tuple(f"notice.kept:{why}" for why in left)
-    return Cut(tuple(edits), notes, bool(left))
+    notes = [f"notice.{what}:{number}" for what, number in (("cut", count), ("rest", rests)) if number]
+    return Cut(tuple(edits), (*notes, *(f"notice.kept:{why}" for why in left)), bool(left))
 
 
 def holds_notice(octets: bytes, *, depth: int = 0) -> bool:
@@ -138,34 +143,30 @@ def _cut_plain(octets: bytes, part: Part, decoded: bytes, senders: Sequence[str]
     raw = decoded.split(b"\n")
     lines = [decode_text(line, part.charset or None).rstrip("\r") for line in raw]
     notices = find_notices(lines, senders)
+    rests = find_leftovers(lines, notices)
     starts = [0]
     for line in raw:
         starts.append(starts[-1] + len(line) + 1)
-    ranges = [Range(starts[n.first], min(starts[n.stop], len(decoded))) for n in notices]
-    kept, at = [], 0
-    for notice in notices:
-        kept += lines[at : notice.first]
-        at = notice.stop
-    kept += lines[at:]
-    left = "unsure" if has_marker("\n".join(kept)) else ""
-    if not notices:
+    found = sorted((*notices, *rests.found), key=lambda one: one.first)
+    ranges = [Range(starts[n.first], min(starts[n.stop], len(decoded))) for n in found]
+    left = "unsure" if rests.is_left else ""
+    if not found:
         return _Found(left=left or ("unreadable" if _is_in(decode_text(decoded, part.charset), is_html=False) else ""))
-    return _edited(octets, part, decoded, ranges, len(notices), left)
+    return _edited(octets, part, decoded, ranges, _Found(len(notices), len(rests.found), left=left))
 
 
 # --- text/html
 
 
 def _cut_html(octets: bytes, part: Part, decoded: bytes, text: str, senders: Sequence[str]) -> _Found:
-    cuts, count = ranges_to_cut(text, senders)
-    after = _without(text, cuts)
-    left = "unsure" if _is_in(after, is_html=True) else ""
-    if not cuts:
+    cut = ranges_to_cut(text, senders)
+    left = "unsure" if cut.is_left or _is_in(_without(text, cut.ranges), is_html=True) else ""
+    if not cut.ranges:
         return _Found(left=left)
-    ranges = _in_octets(text, cuts, decoded, part.charset)
+    ranges = _in_octets(text, cut.ranges, decoded, part.charset)
     if ranges is None:
         return _Found(left="unreadable")
-    return _edited(octets, part, decoded, ranges, count, left)
+    return _edited(octets, part, decoded, ranges, _Found(cut.count, cut.rests, left=left))
 
 
 def _without(text: str, cuts: Sequence[Range]) -> str:
@@ -194,8 +195,8 @@ def _in_octets(text: str, cuts: Sequence[Range], decoded: bytes, charset: str) -
 # --- both
 
 
-def _edited(octets: bytes, part: Part, decoded: bytes, ranges: Sequence[Range], count: int, left: str) -> _Found:
-    """Edits that take these decoded octets out of the part; its charset and transfer encoding stay."""
+def _edited(octets: bytes, part: Part, decoded: bytes, ranges: Sequence[Range], found: _Found) -> _Found:
+    """What was found with the edits that take these decoded octets out; charset and transfer encoding stay."""
     try:
         check_readable(part)
         edits = _WRITERS[part.transfer_encoding](octets, part, decoded, ranges)
@@ -206,7 +207,7 @@ def _edited(octets: bytes, part: Part, decoded: bytes, ranges: Sequence[Range], 
     content = splice(octets[part.body_start : part.end], inside)
     if decode_transfer(content, part.transfer_encoding) != wanted:
         return _Found(left="unreadable")
-    return _Found(count, tuple(edits), left)
+    return _Found(found.count, found.rests, tuple(edits), found.left)
 
 
 def _as_they_are(_octets: bytes, part: Part, _decoded: bytes, ranges: Sequence[Range]) -> list[Edit]:

@@ -1,13 +1,16 @@
 """What to cut out of an HTML text so that a banner is gone and every tag still has its partner."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from supportrelay.core.html_lines import HtmlLine, read_html
-from supportrelay.core.notice import find_notices
+from supportrelay.core.html_lines import HtmlLine, HtmlView, read_html
+from supportrelay.core.leftovers import find_leftovers
+from supportrelay.core.notice import find_notices, is_banner_mark
+from supportrelay.core.value import value_class
 
-__all__ = ["Range", "ranges_to_cut"]
+__all__ = ["HtmlCut", "Range", "ranges_to_cut"]
 
 _TAG = re.compile(r"<!--.{0,1000}?-->|<(?P<closing>/?)(?P<name>[a-zA-Z][a-zA-Z0-9:]{0,30})(?:[\s/][^<>]*)?>", re.DOTALL)
 _LAST_TAG = re.compile(r"<(?P<closing>/?)(?P<name>[a-zA-Z][a-zA-Z0-9:]{0,30})(?:[\s/][^<>]*)?>\Z")
@@ -15,7 +18,13 @@ _BLANK = re.compile(r"(?:\s|&nbsp;|\u00a0|<o:p>(?:\s|&nbsp;|\u00a0)*+</o:p>)*+")
 _VOID = frozenset({"br", "hr", "img", "input", "meta", "link", "wbr", "col"})
 _GOES_WHEN_EMPTY = frozenset({"div", "p", "span", "font", "b", "i", "o:p", "pre"})
 _DROPPED_ALONE = frozenset({"br", "img", "a", "hr"})
+_OWN_ATTRIBUTE = re.compile(
+    r"\s+(?:data-supportrelay\s*=\s*(?:\"[^\"<>]{0,40}\"|'[^'<>]{0,40}'|[^\s\"'<>]{1,40})"
+    r"|(?:class|id)\s*=\s*([\"']?)supportrelay-banner\1(?=[\s/>]))",
+    re.IGNORECASE,
+)
 _LONGEST = 48 * 1024  # of a banner with all that Outlook writes around each word
+_MAX_SHELLS = 100  # elements of ours that are looked into
 _REACH = 4096  # characters of a tag, or of white space between two
 
 
@@ -26,22 +35,82 @@ class Range(NamedTuple):
     end: int
 
 
-def ranges_to_cut(html: str, senders: Sequence[str]) -> tuple[list[Range], int]:
-    """Return what to cut, in order and apart from each other, and how many banners that are.
+@value_class
+class HtmlCut:
+    """What to cut out of an HTML text.
+
+    Attributes:
+        ranges: In order and apart from each other.
+        count: Whole banners among that; ``rests`` counts what was left of others.
+        is_left: More is there that may be ours and is not sure to be.
+    """
+
+    ranges: tuple[Range, ...] = ()
+    count: int = 0
+    rests: int = 0
+    is_left: bool = False
+
+
+def ranges_to_cut(html: str, senders: Sequence[str]) -> HtmlCut:
+    """Return what to cut.
 
     A banner goes with the elements that hold nothing else. Where it begins in one element and ends in another, its
-    words, line breaks, pictures and links go and the other tags stay.
+    words, line breaks, pictures and links go and the other tags stay. An element of ours that is empty goes, and from
+    one that holds words of somebody else only what names us.
     """
-    lines = read_html(html).lines
-    notices = find_notices([">" * line.depth + " " * bool(line.depth) + line.text for line in lines], senders)
+    view = read_html(html)
+    lines = [">" * line.depth + " " * bool(line.depth) + line.text for line in view.lines]
+    notices = find_notices(lines, senders)
+    rests = find_leftovers(lines, notices)
     found: list[Range] = []
-    count = 0
-    for notice in notices:
-        visible = [line for line in lines[notice.first : notice.stop] if line.text]
+    count = rest_count = 0
+    for notice in sorted((*notices, *rests.found), key=lambda one: one.first):
+        visible = [line for line in view.lines[notice.first : notice.stop] if line.text]
         if visible[-1].end - visible[0].start <= _LONGEST:
             found += _of_lines(html, visible)
-            count += 1
-    return _apart(sorted(found)), count
+            count += notice in notices
+            rest_count += notice not in notices
+    cuts = _apart(sorted(found))
+    shells, shell_count = _shells(html, view, cuts)
+    return HtmlCut(tuple(_apart(sorted([*cuts, *shells]))), count, rest_count + shell_count, rests.is_left)
+
+
+# --- what names us in tags
+
+
+def _shells(html: str, view: HtmlView, cuts: Sequence[Range]) -> tuple[list[Range], int]:
+    """Elements of ours that hold nothing any more, the attributes by which the other ones are known, and how many."""
+    own = [Range(one.start, one.end) for one in view.own if is_banner_mark(one.mark)]
+    looked_at = [one for one in own if one.end - one.start <= _LONGEST][:_MAX_SHELLS]
+    empty = [one for one in looked_at if not _is_within(one, cuts) and _is_empty(html, one, cuts)]
+    gone = _apart(sorted([*cuts, *empty]))
+    tags = [Range(start, end) for start, end, mark in view.own_tags if is_banner_mark(mark)]
+    kept = [tag for tag in tags if not _is_within(tag, gone)]
+    names = [Range(found.start(), found.end()) for tag in kept for found in _OWN_ATTRIBUTE.finditer(html, *tag)]
+    return [*empty, *names], len(empty) + len(kept)
+
+
+def _is_within(one: Range, ranges: Sequence[Range]) -> bool:
+    """Of ranges in order."""
+    at = bisect_left(ranges, one.end, key=lambda other: other.end)
+    return at < len(ranges) and ranges[at].start <= one.start
+
+
+def _is_empty(html: str, element: Range, cuts: Sequence[Range]) -> bool:
+    """Nothing is seen of it without what is cut, and no tag in it lacks its partner."""
+    pieces, at = [], element.start
+    for cut in cuts[bisect_left(cuts, element.start, key=lambda one: one.end) :]:
+        if cut.start >= element.end:
+            break
+        if cut.start < element.start or cut.end > element.end:
+            return False
+        pieces.append(html[at : cut.start])
+        at = cut.end
+    rest = "".join([*pieces, html[at : element.end]])
+    if _unmatched(rest, Range(0, len(rest))) != ([], []) or "<!--" in rest:
+        return False
+    names = {(tag["name"] or "").lower() for tag in _TAG.finditer(rest)}
+    return names <= _GOES_WHEN_EMPTY | {"br"} and not _TAG.sub("", rest).replace("&nbsp;", "").strip()
 
 
 def _apart(ranges: Sequence[Range]) -> list[Range]:

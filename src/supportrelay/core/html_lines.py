@@ -27,6 +27,7 @@ _QUOTE_SIGN = re.compile(
     r"gmail_quote|yahoo_quoted|protonmail_quote|divRplyFwdMsg|appendonsend|OLK_SRC_BODY_SECTION", re.IGNORECASE
 )
 _OWN = re.compile(r"data-supportrelay\s*=\s*[\"']?([^\"'\s>]{1,40})", re.IGNORECASE)
+_OWN_LEAST = len("data-supportrelay=x")
 _VISIBLE = re.compile(r"[^\s\u00a0]")
 
 
@@ -61,11 +62,14 @@ class HtmlView:
 
     Attributes:
         quote_at: Number of lines above the first sign by which a mail program begins its quotation, None without.
+        own: Elements of ours, the inner one first.
+        own_tags: ``(start, end, mark)`` of every tag that has our attribute.
     """
 
     lines: tuple[HtmlLine, ...]
     quote_at: int | None = None
     own: tuple[Element, ...] = ()
+    own_tags: tuple[tuple[int, int, str], ...] = ()
 
 
 def read_html(html: str) -> HtmlView:
@@ -87,6 +91,7 @@ class _Reader:
         "_quote_at",
         "_quotes",
         "_start",
+        "_tags",
     )
 
     def __init__(self, html: str) -> None:
@@ -101,6 +106,7 @@ class _Reader:
         self._quote_at: int | None = None
         self._open: list[tuple[int, int, str]] = []  # how many divs are open, offset, mark
         self._elements: list[Element] = []
+        self._tags: list[tuple[int, int, str]] = []
 
     def read(self) -> HtmlView:
         html = self._html
@@ -120,13 +126,16 @@ class _Reader:
             if name in _INVISIBLE and not is_closing and not (name == "head" and self._is_head_open):
                 at = self._skip(name, end)
                 continue
+            own = _OWN.search(attributes) if not is_closing and len(attributes) >= _OWN_LEAST else None
+            if own is not None:
+                self._tags.append((token.start(), end, own[1]))
             if name == "div":
                 divs += -1 if is_closing else 1
-                self._note_own(token.start(), end, divs, attributes, is_closing=is_closing)
+                self._note_own(token.start(), end, divs, own, is_closing=is_closing)
             self._note_tag(name, attributes, is_closing=is_closing)
         self._text(at, len(html))
         self._break()
-        return HtmlView(tuple(self._lines), self._quote_at, tuple(self._elements))
+        return HtmlView(tuple(self._lines), self._quote_at, tuple(self._elements), tuple(self._tags))
 
     def _end_of_tag(self, at: int) -> int:
         found = _TAG_END.match(self._html, at, at + _MAX_TAG)
@@ -142,12 +151,12 @@ class _Reader:
         self._is_head_open = True  # nothing closes it: people see what stands behind
         return at
 
-    def _note_own(self, start: int, end: int, divs: int, attributes: str, *, is_closing: bool) -> None:
+    def _note_own(self, start: int, end: int, divs: int, own: re.Match[str] | None, *, is_closing: bool) -> None:
         if is_closing:
             if self._open and divs < self._open[-1][0]:
                 _, at, mark = self._open.pop()
                 self._elements.append(Element(at, end, mark))
-        elif (own := _OWN.search(attributes)) is not None:
+        elif own is not None:
             self._open.append((divs, start, own[1]))
 
     def _note_tag(self, name: str, attributes: str, *, is_closing: bool) -> None:

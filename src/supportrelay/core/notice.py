@@ -12,11 +12,14 @@ from supportrelay.core.quote_heads import begins_block
 from supportrelay.core.value import value_class
 
 __all__ = [
+    "Marker",
     "Notice",
     "bare_line",
+    "find_markers",
     "find_notices",
     "has_marker",
     "is_banner_mark",
+    "is_broken_marker",
     "may_hold_notice",
     "quote_depth",
 ]
@@ -35,6 +38,8 @@ _SIGN = re.compile(
     rf"SR{_GAP}-{_GAP}\d{{1,12}}{_GAP}-{_GAP}[0-9a-f]{{6}}|data-supportrelay|"
     r"(?i:support)[^<>@]{1,60}?(?<![0-9a-zA-Z])[0-9a-f]{6}(?![0-9a-z])"
 )
+_SHOWN_MARK = re.compile(_MARK)
+_RULE_BESIDE = re.compile(rf"[{_D}]{{2}}|[‒–—―─━ー−]")
 _IS_MARK = re.compile(r"(?:SR-\d{1,12}-)?[0-9a-f]{6}")
 _WRAP_WIDTHS = range(50, 101)  # columns of a line that may have been wrapped: what follows is the rest of it
 _QUOTED = re.compile(r"[ \t\u3000\u00a0]*+(?:(?:>|＞|&gt;|\|)[ \t\u3000\u00a0]*+)*+")
@@ -60,11 +65,19 @@ class Notice:
 
 
 @value_class
-class _Marker:
+class Marker:
+    """A marker line: ``lines[first:stop]``, for it may be wrapped.
+
+    Attributes:
+        is_opening: It says what to do, as the first of the two does.
+        names_support: It holds the word that each of ours holds.
+    """
+
     first: int
     stop: int
     mark: str
     is_opening: bool
+    names_support: bool
 
 
 def is_banner_mark(text: str) -> bool:
@@ -91,7 +104,17 @@ def may_hold_notice(text: str) -> bool:
 
 def has_marker(text: str) -> bool:
     """A marker line stands in the text, whatever is left of its banner."""
-    return may_hold_notice(text) and bool(_markers(text.split("\n")))
+    return may_hold_notice(text) and bool(find_markers(text.split("\n")))
+
+
+def is_broken_marker(line: str) -> bool:
+    """The line holds a mark as a marker line does, but is none: its dashes are cut, or words stand before it."""
+    if "SR" not in line or "support" not in line.casefold():
+        return False
+    found = _SHOWN_MARK.search(line)
+    return found is not None and any(
+        _RULE_BESIDE.search(piece) for piece in (line[: found.start()], line[found.end() :])
+    )
 
 
 def find_notices(lines: Sequence[str], senders: Sequence[str] = ()) -> list[Notice]:
@@ -102,7 +125,7 @@ def find_notices(lines: Sequence[str], senders: Sequence[str] = ()) -> list[Noti
         senders: Our sender addresses in comparing form: a header block right above a banner goes with it when its From
             names one of these.
     """
-    markers = _markers(lines)
+    markers = find_markers(lines)
     found: list[Notice] = []
     at = 0
     while at < len(markers):
@@ -121,11 +144,11 @@ def find_notices(lines: Sequence[str], senders: Sequence[str] = ()) -> list[Noti
     return found
 
 
-def _belong_together(opening: _Marker, closing: _Marker) -> bool:
+def _belong_together(opening: Marker, closing: Marker) -> bool:
     return opening.mark == closing.mark and not closing.is_opening and closing.first - opening.first <= _MAX_LINES
 
 
-def _has_answer(lines: Sequence[str], opening: _Marker, closing: _Marker) -> bool:
+def _has_answer(lines: Sequence[str], opening: Marker, closing: Marker) -> bool:
     """Words between the markers that are quoted less deeply: somebody wrote there, unless a line was wrapped."""
     depth = quote_depth(lines[opening.first])
     if not depth:
@@ -143,8 +166,9 @@ def _columns(line: str) -> int:
     return len(line) if line.isascii() else sum(1 + (east_asian_width(c) in "WF") for c in line)
 
 
-def _markers(lines: Sequence[str]) -> list[_Marker]:
-    found: list[_Marker] = []
+def find_markers(lines: Sequence[str]) -> list[Marker]:
+    """Return the marker lines, in order; linear."""
+    found: list[Marker] = []
     index = 0
     while index < len(lines):
         marker = _marker_at(lines, index)
@@ -154,7 +178,7 @@ def _markers(lines: Sequence[str]) -> list[_Marker]:
     return found
 
 
-def _marker_at(lines: Sequence[str], index: int) -> _Marker | None:
+def _marker_at(lines: Sequence[str], index: int) -> Marker | None:
     """The marker that begins this line; it ends a line too, maybe one of the next."""
     line = bare_line(lines[index])
     if line[:1] not in _D or not line:
@@ -164,9 +188,10 @@ def _marker_at(lines: Sequence[str], index: int) -> _Marker | None:
     if match is None or window[match.end() : match.end() + 1] not in {"", "\n"}:
         return None
     mark = "".join(match["mark"].split())
-    if not mark.startswith("SR-") and "support" not in match["words"].casefold():
+    names_support = "support" in match["words"].casefold()
+    if not mark.startswith("SR-") and not names_support:
         return None
-    return _Marker(index, index + 1 + match[0].count("\n"), mark, match["hint"] is not None)
+    return Marker(index, index + 1 + match[0].count("\n"), mark, match["hint"] is not None, names_support)
 
 
 def _with_header_block(lines: Sequence[str], first: int, senders: Sequence[str], floor: int) -> int:
