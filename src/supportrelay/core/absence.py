@@ -11,10 +11,12 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from supportrelay.core.value import value_class
 
-__all__ = ["LONGEST", "away_until"]
+__all__ = ["LONGEST", "LONGEST_WITHOUT_YEAR", "away_until"]
 
-LONGEST = timedelta(days=92)
-"""No notice keeps anybody away longer; a person can (``supportrelay absent``)."""
+LONGEST = timedelta(days=400)
+"""No notice keeps anybody away longer, parental leave neither; a person can (``supportrelay absent``)."""
+LONGEST_WITHOUT_YEAR = timedelta(days=92)
+"""A day without its year may be one of the past: an old notice that nobody switched off."""
 
 _LOOK = 2000  # characters of a notice
 _STALE = timedelta(days=182)
@@ -24,7 +26,7 @@ def away_until(text: str, now: datetime) -> datetime:
     """Return when the writer of an absence notice is back: aware, UTC, after ``now``.
 
     Best effort: the last day that the notice names ends the absence; without one it is the end of the next business
-    day. A date that is over, or further away than `LONGEST`, is not believed.
+    day. A date that is over, or further away than `LONGEST`, is not believed; without its year, `LONGEST_WITHOUT_YEAR`.
 
     Args:
         text: Subject and text of the notice.
@@ -32,7 +34,7 @@ def away_until(text: str, now: datetime) -> datetime:
     """
     plain = " ".join(unicodedata.normalize("NFKC", text[:_LOOK]).split()).replace("’", "'")
     plain = _NOT_BACK_UNTIL.sub("back on", plain)
-    found = [end for end in _ends(plain, now.date()) if now < end <= now + LONGEST]
+    found = [end for end, longest in _ends(plain, now.date()) if now < end <= now + longest]
     return max(found, default=_after_next_business_day(now))
 
 
@@ -161,12 +163,15 @@ _FORMS: tuple[_Form, ...] = (
 # --- the days --------------------------------------------------------------------------------------------------------
 
 
-def _ends(text: str, today: date) -> Iterator[datetime]:
+def _ends(text: str, today: date) -> Iterator[tuple[datetime, timedelta]]:
+    """Each end that the text names, with how far away it may be."""
     for form in _FORMS:
         for match in form.pattern.finditer(text):
-            day = _named_day(match.groupdict(), today, may_be_month_first=form.may_be_month_first)
+            named = match.groupdict()
+            day = _named_day(named, today, may_be_month_first=form.may_be_month_first)
             if day is not None:
-                yield _midnight(day if form.is_first_day_back else day + timedelta(days=1))
+                end = _midnight(day if form.is_first_day_back else day + timedelta(days=1))
+                yield end, LONGEST if named.get("y") else LONGEST_WITHOUT_YEAR
 
 
 def _named_day(named: dict[str, str | None], today: date, *, may_be_month_first: bool) -> date | None:
