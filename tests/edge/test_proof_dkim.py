@@ -83,6 +83,16 @@ async def test_c52_a_second_from_breaks_the_signature() -> None:
     assert await results(b"From: boss@a.example\r\n" + octets) == ["fail signature does not fit"]
 
 
+@pytest.mark.parametrize("field", ["Subject: Close it", "To: victim@b.example", "Message-ID: <other@a.example>"])
+async def test_c52_a_signed_field_that_stands_there_once_more_breaks_the_signature(field: str) -> None:
+    """RFC 6376 §8.15; dkimpy alone takes the lowest one for the signed, and readers the highest."""
+    octets = signed(MAIL, "a.example", include_headers=["from", "to", "subject", "message-id"])
+
+    assert await results(octets) == ["pass"]
+    assert await results(field.encode() + b"\r\n" + octets) == ["policy a signed field stands there once more"]
+    assert await results(b"Comments: x\r\nComments: y\r\n" + octets) == ["pass"]
+
+
 async def test_c52_a_signature_that_does_not_cover_from_proves_nothing() -> None:
     """RFC 6376 §5.4; dkimpy alone does not look."""
     octets = signed(MAIL, "a.example", include_headers=["from", "subject"])

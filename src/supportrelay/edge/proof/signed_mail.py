@@ -9,6 +9,7 @@ runs of spaces, so a signature with such a run, or of more than 8 KiB, is not sh
 
 import logging
 import re
+from collections import Counter
 from functools import lru_cache
 from typing import Any
 
@@ -37,6 +38,11 @@ _LONGEST_KEY_RECORD = 2048
 _LONGEST_SIGNATURE = 8 * 1024
 _MOST_SIGNED_NAMES = 150
 _MOST_FIELDS = 1000
+# What a mail has once (RFC 5322 §3.6). Signatures hold from the bottom up, so one more on top of a signed mail would be
+# believed: somebody else's Subject, To or Cc over a colleague's signature (RFC 6376 §8.15).
+_SINGLE = frozenset(
+    b"to cc subject date message-id reply-to in-reply-to references content-type content-transfer-encoding".split()
+)
 _LONG_SPACE = re.compile(rb"\s{25}")
 _BARE = re.compile(rb"\r?\n")
 _DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_][a-z0-9_-]{0,62})*")
@@ -75,6 +81,7 @@ class SignedMail:
         last = header.fields[-1] if has_all else None
         self.is_readable = last is not None and header.end - (last.start + len(last.raw)) <= len(b"\r\n")
         self.fields: list[_Field] = [_as_pair(one.raw) for one in header.fields if one.name] if self.is_readable else []
+        self.counts = Counter(one.name.encode("ascii") for one in header.fields)
 
     def body(self, *, is_relaxed: bool) -> tuple[bytes, int]:
         """``(SHA-256, length)`` of the canonical body."""
@@ -138,6 +145,8 @@ def verify_part(
     if b"bh" in tags:
         if b"from" not in names:
             raise NotVerifiedError("permerror", "does not sign From")
+        if any(mail.counts[name] > names.count(name) for name in _SINGLE.intersection(names)):
+            raise NotVerifiedError("policy", "a signed field stands there once more")
         _check_body(mail, tags)
     without_body = {name: value for name, value in tags.items() if name not in {b"bh", b"l"}}
     try:
