@@ -24,7 +24,7 @@ test: .venv/.installed-for-tests compiler ## the whole suite; it needs a C compi
 
 check: .venv/.installed-for-tests compiler ## format, lint, types, tests and a minute of soak beside them: what CI runs
 	@mkdir -p build
-	@PYTHONPATH=tests nice -n 5 $(BIN)/python -m soak 60 >build/soak.log 2>&1 & soak=$$!; \
+	@PYTHONPATH=tests $(BIN)/python -m soak 60 >build/soak.log 2>&1 & soak=$$!; \
 	trap 'kill $$soak 2>/dev/null' EXIT; \
 	$(MAKE) --no-print-directory checks || exit 1; \
 	wait $$soak; code=$$?; cat build/soak.log; exit $$code

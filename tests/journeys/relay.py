@@ -64,6 +64,7 @@ class Relay:
         self.config = config
         self.program: list[str] = ["-m", "supportrelay"]  # what serves
         self.environment: dict[str, str] = {}
+        self.patience_s = 40.0  # with its start and its end
         self.config_path = folder / "supportrelay.yaml"
         self.write_config()
         self.process: subprocess.Popen[bytes] | None = None
@@ -88,7 +89,7 @@ class Relay:
                 stdout=log,
                 env=os.environ | {"SUPPORTRELAY_LOG": "info"} | self.environment,
             )
-        self.wait_for_log("relay.ready", offset)
+        self.wait_for_log("relay.ready", offset, self.patience_s)
 
     def wait_for_log(self, word: str, offset: int = 0, timeout: float = 30.0) -> None:
         deadline = time.monotonic() + timeout
@@ -101,7 +102,7 @@ class Relay:
     def stop(self) -> int:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(40)
+        code = self.process.wait(self.patience_s)
         self.process = None
         if code == 0 and self.is_audited:
             self.audit()

@@ -86,6 +86,7 @@ def assert_all_arrived(relay: Relay, sink: ThreadedSink, traffic: Traffic) -> Co
 
 @pytest.mark.slow
 def test_a_killed_daemon_loses_nothing_and_goes_on_at_once(relay: Relay, sink: ThreadedSink) -> None:
+    """RELIABILITY F03, F07; `make soak` goes on with it for ten minutes."""
     sink.delay("dot", 0.05)  # so that deliveries are under way at each death
     restarts: list[tuple[float, float]] = []
     with Traffic(relay, "killed", 200) as traffic:
@@ -111,6 +112,7 @@ def test_a_killed_daemon_loses_nothing_and_goes_on_at_once(relay: Relay, sink: T
 
 @pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_its_work_taken_over(relay: Relay, sink: ThreadedSink) -> None:
+    """RELIABILITY F03."""
     sink.delay("dot", 0.2)
     with Traffic(relay, "worker", 120) as traffic:
         for accepted, position in ((20, 0), (60, 1)):
@@ -130,6 +132,7 @@ def test_a_killed_worker_is_replaced_and_its_work_taken_over(relay: Relay, sink:
 
 @pytest.mark.slow
 def test_sigterm_under_load_finishes_what_was_begun_and_sends_nothing_twice(relay: Relay, sink: ThreadedSink) -> None:
+    """RELIABILITY F08: in the middle of DATA, and in the middle of sending."""
     sink.delay("dot", 0.3)
     idle = smtplib.SMTP("127.0.0.1", relay.port, source_address=(STRANGER, 0), timeout=20)
     begun = smtplib.SMTP("127.0.0.1", relay.port, source_address=(STRANGER, 0), timeout=20)
@@ -159,6 +162,7 @@ def test_sigterm_under_load_finishes_what_was_begun_and_sends_nothing_twice(rela
 
 @pytest.mark.slow
 def test_a_second_sigterm_does_not_wait_and_loses_nothing(relay: Relay, sink: ThreadedSink) -> None:
+    """RELIABILITY F08."""
     sink.delay("dot", 60)
     with Traffic(relay, "hurried", 5):
         pass
@@ -177,6 +181,7 @@ def test_a_second_sigterm_does_not_wait_and_loses_nothing(relay: Relay, sink: Th
 
 @pytest.mark.slow
 def test_a_frozen_worker_loses_its_lease_and_sends_nothing_when_it_wakes(relay: Relay, sink: ThreadedSink) -> None:
+    """RELIABILITY F17."""
     message_id = "<frozen@mail.example>"
     sink.delay("rcpt", 1.0)
     with smtplib.SMTP("127.0.0.1", relay.port, source_address=(STRANGER, 0), timeout=20) as client:

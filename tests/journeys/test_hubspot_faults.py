@@ -105,7 +105,7 @@ def test_the_ticket_there_is_whole(world: HubSpotWorld) -> None:
 
 @pytest.mark.timeout(300)
 def test_killed_between_the_create_and_saving_its_id(world: HubSpotWorld) -> None:
-    """Fifty-one creates that HubSpot did and whose answer we never kept: never a second ticket."""
+    """RELIABILITY F04, F19: fifty-one creates that HubSpot did and whose answer we never kept: no second ticket."""
     assert world.relay.stop() == 0
     world.relay.config["crm"]["directory"]["timeout"] = "60s"  # who waits for the answer waits until he dies
     world.relay.write_config()
@@ -162,6 +162,7 @@ def test_a_worker_killed_while_it_works(world: HubSpotWorld) -> None:
 
 
 def test_away_while_a_colleague_closes_and_the_customer_answers(world: HubSpotWorld) -> None:
+    """RELIABILITY F18."""
     write(world, "while away", "<o1@acme3.example>", customer(3))
     world.settle()
     world.double.fault("down")
@@ -232,6 +233,7 @@ def test_a_refused_move_is_said_once(world: HubSpotWorld) -> None:
 
 
 def test_a_refused_token_stops_nobodys_mail(world: HubSpotWorld) -> None:
+    """RELIABILITY F21."""
     write(world, "before", "<t1@acme7.example>", customer(7))
     world.settle()
     world.double.fault("status", status=401)
@@ -246,6 +248,7 @@ def test_a_refused_token_stops_nobodys_mail(world: HubSpotWorld) -> None:
 
 
 def test_down_from_the_start_and_a_stranger_goes_to_everybody(world: HubSpotWorld) -> None:
+    """RELIABILITY F18."""
     world.double.fault("down")
     begun = time.monotonic()
     write(world, "nobody known", "<n1@acme8.example>", customer(8))

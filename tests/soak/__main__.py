@@ -8,6 +8,7 @@ import argparse
 import json
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -111,12 +112,14 @@ def in_flight(relay: Relay) -> int:
 def soak(folder: Path, seconds: float, seed: int, pause_s: float) -> Told:
     """Load, kills, and in the end a next hop that takes everything."""
     dice = random.Random(seed)
-    sink = Sink(folder, free_port())
-    sink.start("--mood", str(seed))
-    relay = Relay(folder, desk_config(sink._port), COMPANIES)
-    relay.start()
+    port = free_port()
+    sink = Sink(folder, port)
+    relay = Relay(folder, desk_config(port), COMPANIES)
+    relay.patience_s = _END_S
     told = Told(0, 0, 0, [], 0, 0, [])
     try:
+        sink.start("--mood", str(seed))
+        relay.start()
         with Traffic(relay, "soak", _MOST_MAILS, pause_s=pause_s) as traffic:
             until = time.monotonic() + seconds
             while time.monotonic() < until:
@@ -167,6 +170,7 @@ def main() -> int:
     words.add_argument("--seed", type=int, default=random.randrange(1, 10**6), help="of kills and faults")
     words.add_argument("--pause", type=float, default=0.05, help="of each sender after a mail, in seconds")
     given = words.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and nothing is left behind
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
     print(f"soak: {given.seconds:.0f} s, seed {given.seed}, in {folder}", flush=True)
     told = soak(folder, given.seconds, given.seed, given.pause)

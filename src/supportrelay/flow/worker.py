@@ -30,7 +30,7 @@ _SWEEP_S = 60.0
 _FRESH = timedelta(seconds=20)
 _MAX_TRIES = 3
 # What broke a station is tried again after so long, not when its lease runs out.
-_BROKE_WAIT = timedelta(seconds=2)
+_BROKE_WAIT = timedelta(seconds=1)
 # Contents worked on at once, in octets (each costs three times as much while it is copied and sent), and how many
 # messages are taken from the store at a time.
 _MAX_OCTETS = 64 * 1024 * 1024
