@@ -153,6 +153,8 @@ VARIANTS = [
     pytest.param(replace(VALUES, reply_to_cut=True, visible_recipients=True), id="many addressees"),
     pytest.param(replace(VALUES, reason_text="no deal", as_of="2026-11-22 10:31 UTC"), id="with details"),
     pytest.param(replace(VALUES, ticket="", ticket_url="", manual_url=""), id="without ticket"),
+    pytest.param(replace(VALUES, has_winmail=True), id="first with winmail.dat"),
+    pytest.param(replace(VALUES, has_winmail=True, is_first=False), id="later with winmail.dat"),
     pytest.param(
         replace(VALUES, cc=tuple(f'"Tanaka, {n}" <n{n}@kunde.example>' for n in range(20)), is_first=False),
         id="many people",

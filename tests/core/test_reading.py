@@ -127,6 +127,19 @@ def test_body_and_attachments_are_told_apart() -> None:
     assert facts.content_parameters == {"boundary": "b"}
 
 
+@pytest.mark.parametrize(
+    ("part", "is_one"),
+    [
+        pytest.param("Content-Type: application/ms-tnef", True, id="its type"),
+        pytest.param("Content-Type: application/octet-stream; name=WINMAIL.DAT", True, id="its name"),
+        pytest.param("Content-Type: application/octet-stream; name=winmail.dat.pdf", False, id="another name"),
+    ],
+)
+def test_winmail_dat_is_known_by_type_or_name(part: str, is_one: bool) -> None:
+    text = "Content-Type: text/plain\n\nwinmail.dat"
+    assert read_facts(_mixed(text, f"{part}\n\nx")).has_winmail == is_one
+
+
 def test_an_html_body_is_reduced_to_text() -> None:
     facts = read_facts(
         _mail(

@@ -32,6 +32,7 @@ EVERYTHING = dataclasses.replace(
     forwarded_by="ben@desk.test",
     reason_text="the deal's owner",
     is_unproven=False,
+    has_winmail=True,
     as_of="2026-11-22 10:31 UTC",
 )
 
@@ -84,6 +85,20 @@ def test_later_banners_have_at_most_eight_lines(language: str) -> None:
     assert len(banner.text.splitlines()) <= 8
     assert max(len(line.encode()) for line in banner.text.splitlines()) <= 998
     assert any(str(more) in banner.text for more in range(290, 300))
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_winmail_dat_is_named_where_it_is_attached_and_nowhere_else(language: str, is_first: bool) -> None:
+    """RULES_OF_MAIL 10.4."""
+    values = dataclasses.replace(VALUES, is_first=is_first)
+    without = TEMPLATES.render("full", language, values)
+    banner = TEMPLATES.render("full", language, dataclasses.replace(values, has_winmail=True))
+
+    for text in (banner.text, banner.html):
+        assert text.count("winmail.dat") == 1
+        assert "Outlook" in text
+    assert "winmail" not in without.text + without.html
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

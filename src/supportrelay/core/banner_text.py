@@ -59,6 +59,7 @@ class BannerValues:
         reason_code: Short neutral code, "" shows none.
         reason_text: Only with ``banner_details: full``.
         as_of: From when what chose the readers is (``2026-11-22 10:31 UTC``), "" when it is current.
+        has_winmail: A winmail.dat is attached, which hides what else is (RULES_OF_MAIL 10.4).
         is_first: First mail of its ticket: the long form; at most 8 lines otherwise.
     """
 
@@ -78,6 +79,7 @@ class BannerValues:
     reason_code: str = ""
     reason_text: str = ""
     as_of: str = ""
+    has_winmail: bool = False
     is_first: bool = True
 
     @property
@@ -110,6 +112,7 @@ class BannerValues:
             "reason_code": clean_line(self.reason_code)[:_MAX_PERSON],
             "reason_text": clean_line(self.reason_text)[:_MAX_LINE_CHARACTERS],
             "as_of": clean_line(self.as_of)[:_MAX_PERSON],
+            "has_winmail": self.has_winmail,
             "is_first": self.is_first,
         }
 

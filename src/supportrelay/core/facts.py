@@ -28,6 +28,7 @@ class Facts:
         body_text: Decoded text of the first text body part (HTML reduced to text), at most 256 Ki characters.
         own_text: ``body_text`` without quoted lines and what follows a quote head: did a person write anything?
         attachments: File names of the attachments, decoded; "" for a nameless one.
+        has_winmail: One of them is Outlook's winmail.dat (TNEF).
         has_report_part: Somewhere in a multipart stands a delivery status, a disposition or a feedback report.
         is_calendar_answer: A text/calendar part with method=REPLY (or COUNTER).
         has_calendar_comment: That answer carries words of its own.
@@ -60,6 +61,7 @@ class Facts:
     body_text: str = ""
     own_text: str = ""
     attachments: tuple[str, ...] = ()
+    has_winmail: bool = False
     has_report_part: bool = False
     is_calendar_answer: bool = False
     has_calendar_comment: bool = False

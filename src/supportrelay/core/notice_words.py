@@ -12,6 +12,12 @@ __all__ = ["Line", "is_said", "line_of"]
 
 _MAX_CHARACTERS = 2000  # of a line; ours are shorter in every language
 
+_WINMAIL = """
+添付の winmail.dat は Outlook 独自の形式です。ほかの添付ファイルが入っていることがあります。
+Attached is a winmail.dat, which only Outlook opens; it may hold the author's attachments.
+La pièce jointe winmail.dat ne s'ouvre qu'avec Outlook ; elle peut contenir les pièces jointes de l'auteur.
+Załącznik winmail.dat otwiera tylko Outlook; może on zawierać załączniki autora.
+"""
 # {a} an address, {n} a name: what the templates fill in.
 _SENTENCES = """
 ご注意: このメールの差出人が本人であることは確認できていません。
@@ -53,7 +59,9 @@ _FILLED = {
 }
 _BEFORE_PEOPLE = re.compile(r"(?:返信の宛先|A reply goes to|Une réponse s['’]adresse à|Odpowiedź trafi do)\s?: ?")
 _URL = r"https?://[^\s<>()]{1,500}(?:<https?://[^<>]{1,510}>)?"
-_REASON = r"(?:\([^()]{1,600}\))?"
+_REASON = (
+    rf"(?:\([^()]{{1,600}}\))?(?:{'|'.join(re.escape(''.join(one.split())) for one in _WINMAIL.splitlines() if one)})?"
+)
 _TICKET = re.compile(
     rf"(?:チケット|Ticket|Zgłoszenie):(?P<label>SR-\d{{1,12}}|[-―])(?:{_URL})?{_REASON}"
     rf"|https?://[^\s<>()]{{1,400}}/t/(?P<linked>SR-\d{{1,12}})(?:<https?://[^<>]{{1,510}}>)?{_REASON}"
@@ -84,7 +92,7 @@ def _pattern(sentence: str) -> str:
     return "".join(_FILLED.get(piece) or re.escape(_bare(piece)) for piece in pieces)
 
 
-_SAID = re.compile("|".join(_pattern(sentence) for sentence in _SENTENCES.strip().split("\n")))
+_SAID = re.compile("|".join(_pattern(sentence) for sentence in (_SENTENCES + _WINMAIL).split("\n") if sentence))
 
 
 def line_of(lines: Sequence[str], mark: str) -> Line:

@@ -86,6 +86,7 @@ def read_facts(octets: bytes) -> Facts:
         body_text=body.text,
         own_text=body.own_text,
         attachments=() if root is None or is_report else _attachments(root),
+        has_winmail=root is not None and any(map(_is_winmail, walk(root))),
         has_report_part=root is not None and any(part.content_type in _REPORT_PARTS for part in walk(root)),
         is_calendar_answer=body.is_calendar_answer,
         has_calendar_comment=body.has_calendar_comment,
@@ -275,6 +276,7 @@ _REPORT_PARTS = frozenset(
     }
 )
 
+_TNEF = frozenset({"application/ms-tnef", "application/vnd.ms-tnef"})
 _NOT_ATTACHED = frozenset({"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"})
 
 
@@ -305,6 +307,10 @@ def _is_attachment(part: Part) -> bool:
     if part.children or part.content_type in _NOT_ATTACHED:
         return False
     return part.disposition == "attachment" or bool(part.filename) or not part.content_type.startswith("text/")
+
+
+def _is_winmail(part: Part) -> bool:
+    return part.content_type in _TNEF or part.filename.lower() == "winmail.dat"
 
 
 def _forwarded_from(octets: bytes, root: Part | None, text: str, *, is_forward: bool) -> Mailbox | None:

@@ -36,6 +36,7 @@ _SAMPLE = BannerValues(
     reason_code="A1",
     reason_text="sample",
     as_of="2026-11-22 10:31 UTC",
+    has_winmail=True,
 )
 
 # (banner name, language or "", "txt" or "html")

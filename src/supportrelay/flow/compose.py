@@ -190,6 +190,7 @@ def _banner_values(
         reason_code=plan.reason_code,
         reason_text=_reason_text(rulebook, plan, address) if address.banner_details == "full" else "",
         as_of=plan.as_of.replace("T", " ")[:16] + " UTC" if plan.as_of else "",
+        has_winmail=original.facts.has_winmail,
         is_first=plan.is_first,
     )
 
