@@ -313,3 +313,18 @@ async def test_f36_a_report_that_could_not_be_kept_stays_owed(world: OwnWorld) -
     await clerk.tick()
 
     assert [one["To"] for one in await world.own_mail()] == [BOB]
+
+
+async def test_a_debt_that_does_not_end_makes_no_flood(world: OwnWorld) -> None:
+    """Whatever is wrong with the store, nobody gets the same report again and again."""
+    await world.dies("q1")
+    await world.store.write(
+        lambda c: c.execute(
+            "CREATE TEMP TRIGGER back AFTER UPDATE ON main.reports_owed WHEN NEW.due_at IS NULL BEGIN "
+            "UPDATE reports_owed SET due_at = OLD.due_at WHERE message = OLD.message AND kind = OLD.kind; END"
+        )
+    )
+    for _ in range(3):
+        await world.clerk.tick()
+
+    assert len(await world.own_mail()) == 1

@@ -7,6 +7,7 @@ import pytest
 
 from journeys.companies import COMPANIES
 from journeys.relay import GATEWAY, OURS, Relay
+from journeys.traffic import is_own_mail
 from smtp_sink import ThreadedSink
 
 
@@ -59,6 +60,7 @@ def desk_config(sink_port: int) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def sink() -> Iterator[ThreadedSink]:
     with ThreadedSink() as sink:
+        sink.settings.sets_aside = is_own_mail
         yield sink
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from journeys.relay import OURS, STRANGER, Relay, free_port
+from journeys.traffic import is_own_mail
 from smtp_sink import Received, ThreadedSink
 
 __all__ = ["Desk", "address_of", "decoded", "dsn", "fields", "header", "open_desk", "support_address"]
@@ -67,6 +68,7 @@ class Desk:
 def open_desk(folder: Path, config: dict[str, Any], companies: list[dict[str, Any]]) -> Iterator[Desk]:
     """A relay with an mx and a submission listener; ``config`` is laid over what every desk here has."""
     with ThreadedSink() as sink:
+        sink.settings.sets_aside = is_own_mail
         submission_port = free_port()
         port = free_port()
         whole = {

@@ -151,8 +151,9 @@ def test_the_other_forms_of_a_copy_are_signed_too(desk: Desk) -> None:
     assert verified(notice.octets) == BOTH
 
 
-def test_mail_of_our_own_is_signed_too(desk: Desk) -> None:
+def test_mail_of_our_own_is_signed_too(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A report to a colleague whose mail did not arrive."""
+    monkeypatch.setattr(desk.sink.settings, "sets_aside", None)
     desk.sink.refuse("rcpt", "550 5.1.1 nobody here", recipient=ELSEWHERE)
     octets = letter("undelivered", body=b"Hi\r\n", sender="zoe@staff.test", to=ELSEWHERE)
     desk.post(octets, "zoe@staff.test", ELSEWHERE, peer=OURS, port=desk.submission_port)

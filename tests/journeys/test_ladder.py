@@ -11,7 +11,6 @@ import pytest
 from journeys.companies import one_owner
 from journeys.letters import Desk, decoded, dsn, fields, header, open_desk, support_address
 from journeys.relay import free_port
-from journeys.traffic import is_own_mail
 from rfc_checker import Circumstances, check
 from rfc_mime import Entity, decode, read_entity, walk
 from smtp_sink import Received
@@ -37,7 +36,6 @@ def open_one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         "web": {"host": "127.0.0.1", "port": free_port(), "public_url": "https://desk.test"},
     }
     with open_desk(tmp_path_factory.mktemp("ladder"), config, [one_owner("acme", OWNER)]) as desk:
-        desk.sink.settings.sets_aside = is_own_mail
         yield desk
 
 

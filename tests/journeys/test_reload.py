@@ -14,7 +14,7 @@ import pytest
 from journeys.companies import COMPANIES
 from journeys.conftest import desk_config
 from journeys.relay import STRANGER, Relay, free_port, mail
-from journeys.traffic import SUPPORT, Traffic, arrivals, customer, message_id_of, reload
+from journeys.traffic import SUPPORT, Traffic, arrivals, customer, is_own_mail, message_id_of, reload
 from smtp_sink import ThreadedSink
 
 ANN, BEN, BOSS = "ann@staff.test", "ben@staff.test", "boss@staff.test"
@@ -43,6 +43,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture
 def sink() -> Iterator[ThreadedSink]:
     with ThreadedSink() as sink:
+        sink.settings.sets_aside = is_own_mail
         yield sink
 
 

@@ -45,6 +45,7 @@ from journeys.rule_rows import (
     Asked,
     Done,
 )
+from journeys.traffic import is_own_mail
 from smtp_sink import ThreadedSink
 from supportrelay.config.rule_actions import ActionsConfig, RouteConfig, TicketConfig
 from supportrelay.core.rule_conditions import CONDITIONS, RULE_DIRECTIONS
@@ -56,6 +57,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RuleDesk]:
     (folder / "banner").mkdir()
     (folder / "banner" / "vip.txt.j2").write_text("*** VIP DESK {{ ticket }} ***\n")
     with ThreadedSink() as sink:
+        sink.settings.sets_aside = is_own_mail
         relay = Relay(folder, rules_config(sink.port, ALL_RULES), COMPANIES)
         relay.start()
         yield RuleDesk(relay, sink)

@@ -12,7 +12,7 @@ from certificates import Pair, make_pair
 from journeys.companies import COMPANIES
 from journeys.conftest import desk_config
 from journeys.relay import OURS, STRANGER, Relay, free_port, mail
-from journeys.traffic import SUPPORT, arrivals, customer, message_id_of
+from journeys.traffic import SUPPORT, arrivals, customer, is_own_mail, message_id_of
 from smtp_sink import Received, ThreadedSink
 
 ANN, ZOE, ADMIN = "ann@staff.test", "zoe@staff.test", "it@staff.test"
@@ -67,6 +67,7 @@ class Doors:
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
     with ThreadedSink() as sink:
+        sink.settings.sets_aside = is_own_mail
         config = desk_config(sink.port)
         mx, submission = free_port(), free_port()
         pair = make_pair(tmp_path_factory.mktemp("tls"))

@@ -37,7 +37,8 @@ _OWN = re.compile(rb"(?m)^X-Supportrelay-Reason: (?:report|delay|digest|alert)\r
 
 def is_own_mail(received: Received) -> bool:
     """A report, digest or alert: what the relay writes itself."""
-    return not received.reverse_path and _OWN.search(received.octets.partition(b"\r\n\r\n")[0]) is not None
+    header = received.octets.partition(b"\r\n\r\n")[0]
+    return not received.reverse_path and b"X-Supportrelay-Trail" not in header and _OWN.search(header) is not None
 
 
 def arrivals(messages: Iterable[Received]) -> Counter[tuple[str, str]]:

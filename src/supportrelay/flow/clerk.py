@@ -5,7 +5,7 @@ crash in between writes it later, never twice: the mail and the end of the debt 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from supportrelay.core.errors import TransientFailure
@@ -27,6 +27,8 @@ _LEASE = timedelta(seconds=60)
 _SOON = timedelta(seconds=2)
 _EVERY_S = 0.5
 _AT_ONCE = 20
+_LATER = timedelta(days=1)
+_MOST_ENDED = 1000
 
 
 class Clerk:
@@ -48,6 +50,7 @@ class Clerk:
         self._digest = DigestRound(office, store, wording, DUTY)
         self._look_at: datetime | None = None
         self._silent_until: datetime | None = None  # the day's alerts are used up
+        self._ended: dict[OwedReport, None] = {}
         self._leaving = asyncio.Event()
 
     async def run(self) -> None:
@@ -79,10 +82,7 @@ class Clerk:
                 self._look_at = now + look_every(self._office.rulebook().desk.digest_after)
             if notes is None:
                 return
-            while reports:  # each is told, or due later
-                for owed in reports:
-                    await self._report(owed)
-                reports = await self._store.owed_reports(now, _AT_ONCE)
+            await self._report_all(reports, now)
             if alarms:
                 await self._alert()
             if looks:
@@ -91,6 +91,21 @@ class Clerk:
             log.warning("own_mail.put_off", detail=str(exc))
         except Exception:
             log.exception("own_mail.put_off")
+
+    async def _report_all(self, reports: Sequence[OwedReport], now: datetime) -> None:
+        """Each is told, or due later. A debt that was ended and is there again is a mistake of ours, not a new one."""
+        while reports:
+            again = [owed for owed in reports if owed in self._ended]
+            if again:
+                log.error("own_mail.put_off", queue_id=again[0].queue_id, detail="a debt does not end")
+                for owed in again:
+                    await self._store.put_off_report(owed, now + _LATER)
+            for owed in reports:
+                if owed not in again:
+                    await self._report(owed)
+            while len(self._ended) > _MOST_ENDED:
+                self._ended.pop(next(iter(self._ended)))
+            reports = [] if again else await self._store.owed_reports(now, _AT_ONCE)
 
     async def _report(self, owed: OwedReport) -> None:
         """One that cannot be written stays owed, and does not keep the others from being written."""
@@ -106,9 +121,10 @@ class Clerk:
             log.exception("own_mail.put_off", queue_id=owed.queue_id)
             await self._store.put_off_report(owed, office.now() + _LEASE)
             return
-        if not await self._store.tell_report(owed, found.mail, found.recipients, found.why, office.now()):
-            return
-        self._wrote(found.mail)
+        is_told = await self._store.tell_report(owed, found.mail, found.recipients, found.why, office.now())
+        self._ended[owed] = None
+        if is_told:
+            self._wrote(found.mail)
 
     async def _alert(self) -> None:
         office = self._office

@@ -130,7 +130,12 @@ def tell_digest(
     notes: Mapping[str, Any],
     now: int,
 ) -> None:
-    """Put the digest into the queue; keep what it told and where it stands, and forget what is no longer so."""
+    """Put the digest into the queue; keep what it told and where it stands, and forget what is no longer so.
+
+    Nothing at all when somebody else has the duty meanwhile: he tells it.
+    """
+    if connection.execute("SELECT 1 FROM duties WHERE name = ? AND holder = ?", (duty, holder)).fetchone() is None:
+        return
     if mail is not None:
         insert_own_mail(connection, mail)
     connection.executemany(
