@@ -9,7 +9,7 @@ import mmap
 from collections.abc import Mapping, Sequence
 
 from supportrelay.core import reply as replies
-from supportrelay.core.decision import Direction
+from supportrelay.core.decision import Direction, Verdict
 from supportrelay.core.delivery import DeliveryState
 from supportrelay.core.reply import Reply
 
@@ -34,6 +34,7 @@ NAMES: tuple[str, ...] = (
     "accepted",
     *(f"refused:{reason}" for reason in _reasons()),
     *(f"decided:{direction}" for direction in Direction),
+    *(f"sender:{verdict}" for verdict in Verdict),
     *(f"attempt:{state}" for state in DeliveryState),
     "attempt:reshaped",
     "commits",

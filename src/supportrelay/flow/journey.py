@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from supportrelay import tally
-from supportrelay.core.decision import Decision, Direction, Recipient
+from supportrelay.core.decision import Decision, Direction, Recipient, Verdict
 from supportrelay.core.delivery import DeliveryKind
 from supportrelay.core.desk import Known
 from supportrelay.core.errors import TransientFailure
@@ -35,6 +35,7 @@ log = get_logger()
 # Two mails of one thread at the same instant change the world for each other; each round one of them gets through.
 _MAX_ROUNDS = 50
 _DECIDED = {direction: f"decided:{direction}" for direction in Direction}
+_SENDER = {verdict: f"sender:{verdict}" for verdict in Verdict}
 # A mail that answers one which is being decided this moment; a CRM that is silent keeps whole threads waiting.
 _ROUNDS_FOR_EARLIER = 20
 _EARLIER_S = 0.025
@@ -220,6 +221,7 @@ class Journey:
     def _begun(self, accepted: Accepted, facts: Facts, assigned: Assigned, settled: Settled) -> Begun | None:
         decision = assigned.decision
         tally.count(_DECIDED[decision.direction])
+        tally.count(_SENDER[decision.proof.verdict])
         log.info(
             "message.decided",
             queue_id=accepted.queue_id,

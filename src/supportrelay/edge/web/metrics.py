@@ -108,6 +108,7 @@ class _Numbers(Collector):
         for name, text, prefix, label in (
             ("refused", "Refusals to clients by code and status; one of 4xx comes again.", "refused", "reason"),
             ("messages_decided", "Decisions by direction.", "decided", "direction"),
+            ("messages_proven", "Decisions by what was found out about the sender.", "sender", "verdict"),
             ("delivery_attempts", "Ends of attempts by what the copy became.", "attempt", "state"),
             ("crm_calls", "Calls to the CRM: made, and failed among them.", "crm", "what"),
         ):
