@@ -1,20 +1,24 @@
 """Print docs/words.md: the closed lists of words that JSON, headers and the log use, with what people read for them.
 
-``.venv/bin/python tests/print_words.py > docs/words.md`` writes it anew; a test compares.
+``.venv/bin/python tests/print_words.py > docs/words.md`` writes it anew, and puts the events of the log at the end of
+docs/events.md; a test compares both.
 """
 
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from supportrelay.i18n import read_catalogue
 from supportrelay.log import EVENTS
 
+EVENTS_PAGE = Path(__file__).resolve().parents[1] / "docs" / "events.md"
 INTRODUCTION = """\
 # Words
 
-Every closed list of words in `--json`, in header fields and in the log, and what people read for them. New ones may be
-added; none changes its meaning. Printed from the program: `.venv/bin/python tests/print_words.py > docs/words.md`.
+Every closed list of words in `--json` and in header fields, and what people read for them; the events of the log stand
+in [events.md](events.md). New ones may be added; none changes its meaning. Printed from the program:
+`.venv/bin/python tests/print_words.py > docs/words.md`.
 """
 FAMILIES = [
     ("direction", "Direction", "What kind of mail it is: `direction` of explain, trace and rules."),
@@ -49,7 +53,11 @@ def print_words() -> Iterator[str]:
         for word in words_of(family, english):
             msgid = f"{family}.{word}"
             yield f"| `{word}` | {_cell(english[msgid])} | {_cell(japanese[msgid])} |"
-    yield from ("", "## Events", "", "Lines of the log: `event`.", "", "| event | means |", "| --- | --- |")
+
+
+def print_events() -> Iterator[str]:
+    """The end of docs/events.md, line by line."""
+    yield from ("| event | means |", "| --- | --- |")
     for event, means in EVENTS.items():
         yield f"| `{event}` | {_cell(means)} |"
 
@@ -65,3 +73,5 @@ def _cell(text: str) -> str:
 
 if __name__ == "__main__":
     sys.stdout.write("\n".join(print_words()) + "\n")
+    text, _, _ = EVENTS_PAGE.read_text("utf-8").partition("| event | means |")
+    EVENTS_PAGE.write_text(text + "\n".join(print_events()) + "\n", encoding="utf-8")

@@ -188,10 +188,13 @@ def test_the_page_of_words_is_what_the_program_prints(printer: ModuleType) -> No
     assert PAGES["words.md"].splitlines() == list(printer.print_words())
 
 
+def test_the_page_of_events_ends_with_what_the_log_may_say(printer: ModuleType) -> None:
+    assert PAGES["events.md"].splitlines()[-len(EVENTS) - 2 :] == list(printer.print_events())
+
+
 @pytest.mark.parametrize(
     "words",
     [
-        pytest.param(list(EVENTS), id="events"),
         pytest.param(
             [m.removeprefix("reason.") for m in read_catalogue("en") if m.startswith("reason.")], id="reasons"
         ),
