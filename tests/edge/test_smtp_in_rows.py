@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smtp_client import Desk, RawClient, a_listener, all_gone
@@ -385,6 +385,7 @@ async def test_large_messages_get_memory_in_turn() -> None:
 # --- content on disk ---
 
 
+@settings(max_examples=60)
 @given(
     st.lists(st.sampled_from([b"\r", b"\n", b".", b"a", b"\r\n", b"..", b"\0", b"abcdef"]), max_size=60),
     st.integers(1, 9),

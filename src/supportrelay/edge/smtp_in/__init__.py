@@ -7,6 +7,7 @@ to ``take``; both are plain callables, so that the flow and the configuration st
 * `content`: from the octets after DATA to the message.
 * `intake`: what the sessions of a listener share: policy, limits, custody of messages.
 * `connection`: octets, lines, deadlines of one connection, on aiosmtpd's protocol class.
+* `arrival`: until the greeting.
 * `session`: the dialogue; `transaction`: its part about a message; `auth`: who somebody is; `lmtp`: the same as LMTP.
 * `proxy`: what a proxy says about its client; `census`: who is connected; `refusals`: the log of those sent away.
 * `certificates`: what TLS shows; `eager`: how a handshake begins; `spool`: large messages on disk.

@@ -15,7 +15,7 @@ from supportrelay.core import reply as say
 from supportrelay.core.account import Account
 from supportrelay.core.envelope import Peer
 from supportrelay.core.reply import Reply
-from supportrelay.edge.smtp_in.connection import Connection
+from supportrelay.edge.smtp_in.arrival import Arrival
 from supportrelay.log import get_logger
 
 __all__ = ["AUTH_LINE_LIMIT", "MECHANISMS", "LoginDialogue"]
@@ -45,7 +45,7 @@ class _Credentials:
     password: str = field(repr=False)
 
 
-class LoginDialogue(Connection):
+class LoginDialogue(Arrival):
     """The commands and lines of a login; `Session` has the others.
 
     Attributes:

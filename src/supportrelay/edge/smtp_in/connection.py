@@ -12,7 +12,7 @@ where they are.
 import asyncio
 import ssl
 from abc import abstractmethod
-from typing import ClassVar, cast
+from typing import cast
 
 from aiosmtpd.smtp import SMTP
 
@@ -22,7 +22,6 @@ from supportrelay.core.reply import Reply
 from supportrelay.edge.smtp_in.content import ContentReader
 from supportrelay.edge.smtp_in.eager import begin_now
 from supportrelay.edge.smtp_in.intake import Intake
-from supportrelay.edge.smtp_in.proxy import ProxyHeaderError, read_proxy_header
 from supportrelay.log import get_logger
 
 __all__ = ["LONG_LINE_LIMIT", "PENDING_LIMIT", "Connection"]
@@ -54,17 +53,15 @@ class Connection(SMTP):
     and pyproject.toml ends below 2.
 
     Attributes:
-        protocol_name: In the greeting.
         ip: Of the client, printed; with a proxy in front, what that says.
         tls: Protocol and cipher, "" in clear.
         pending: Octets not read yet.
         content: Not None while a message comes.
         is_waiting: For ``take`` or a TLS handshake.
+        greeting, is_greeted, awaits_proxy: Until the dialogue begins; see `arrival`.
         heard_at: Loop time of the last octets.
         prompted_at: Loop time at which the client's turn began: a command that comes octet by octet is not more time.
     """
-
-    protocol_name: ClassVar[str] = "ESMTP"
 
     def __init__(self, intake: Intake, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(_NO_HOOKS, hostname=intake.hostname, loop=loop, timeout=intake.limits.tick_s)
@@ -78,9 +75,9 @@ class Connection(SMTP):
         self.is_waiting = False
         self.data_at = self.heard_at = self.prompted_at = self.started_at = loop.time()
         self._wire: asyncio.Transport | None = None
-        self._greeting: asyncio.TimerHandle | None = None
-        self._is_greeted = False
-        self._awaits_proxy = False
+        self.greeting: asyncio.TimerHandle | None = None
+        self.is_greeted = False
+        self.awaits_proxy = False
         self._is_leaving = False  # the last word is said
         self._is_stalled = False  # the client does not read
         self._is_deaf = False  # we stopped reading
@@ -96,6 +93,18 @@ class Connection(SMTP):
     def longest_line(self) -> int:
         """Octets of a line that is kept to be answered; a longer one is refused at its end."""
         return LONG_LINE_LIMIT
+
+    @abstractmethod
+    def arrive(self) -> None:
+        """The client is there and counted; its address may still be a proxy's."""
+
+    @abstractmethod
+    def greet_soon(self) -> None:
+        """Greet, unless the client talks first."""
+
+    @abstractmethod
+    def read_before_greeting(self) -> None:
+        """Octets are in ``pending``, and it was not the client's turn."""
 
     @abstractmethod
     def answer(self, line: bytes) -> None:
@@ -128,68 +137,24 @@ class Connection(SMTP):
             refusal = self.intake.enter(self)
             if refusal is not None:
                 self.turn_away(refusal)
-            elif self.intake.is_proxy(self.ip):
-                self._awaits_proxy = True
-                self._reset_timeout(self.limits.proxy_s)
             else:
-                self._welcome()
+                self.arrive()
         except Exception:
             log.exception("session.failed", peer=self.ip)
             self.leave(say.CANNOT_GO_ON)
-
-    def _welcome(self) -> None:
-        """Go on once the client's address is known."""
-        refusal = self.intake.admit(self)
-        context = self.intake.tls_context() if self.intake.tls_implicit else None
-        if refusal is not None:
-            self.turn_away(refusal)
-        elif not self.intake.tls_implicit:
-            self._greet_soon()
-        elif context is None:
-            self.turn_away(say.TLS_NOT_AVAILABLE)
-        else:
-            self.begin_tls(context)
-
-    def _greet_soon(self) -> None:
-        """Listen a moment before speaking: whoever does not wait for the greeting is no mail server (C12)."""
-        wait_s = 0.0 if self.intake.policy().is_familiar(self.ip) else self.limits.greet_after_s
-        if wait_s:
-            self._greeting = self.loop.call_later(wait_s, self._say_greeting)
-        else:
-            self._say_greeting()
-
-    def _say_greeting(self) -> None:
-        self._is_greeted = True
-        self.say_line(f"220 {self.intake.hostname} {self.protocol_name} supportrelay")
 
     def turn_away(self, refusal: Reply) -> None:
         """There is no place for this connection, or it does not behave."""
         self.intake.refusals.tell(self.ip, refusal)
         self.leave(refusal)
 
-    def _read_proxy_header(self) -> None:
-        try:
-            header = read_proxy_header(bytes(self.pending))
-        except ProxyHeaderError as exc:
-            log.warning("proxy.refused", peer=self.ip, detail=str(exc))
-            self.abort()
-            return
-        if header is not None:
-            self._awaits_proxy = False
-            del self.pending[: header.size_octets]
-            self.ip = header.ip or self.ip
-            self._reset_timeout(self.limits.tick_s)
-            self._welcome()
-            if self.pending and not self.is_waiting and not self._is_leaving:
-                self.turn_away(say.TALKED_TOO_EARLY)
-
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002  part of the protocol
         """The connection is gone; a running take goes on."""
         self._is_leaving = True
         self._wire = self.content = None
         self.pending.clear()
-        if self._greeting is not None:
-            self._greeting.cancel()
+        if self.greeting is not None:
+            self.greeting.cancel()
         self.intake.forget(self)
         if self._timeout_handle is not None:
             self._timeout_handle.cancel()
@@ -230,8 +195,10 @@ class Connection(SMTP):
         self.forget_session()
         self.is_waiting = False
         self.prompted_at = self.loop.time()
-        if not self._is_greeted:
-            self._greet_soon()
+        if self.intake.is_closing:
+            self.leave(say.SHUTTING_DOWN)
+        elif not self.is_greeted:
+            self.greet_soon()
         self.answer_lines()
 
     def begin_tls(self, context: ssl.SSLContext) -> None:
@@ -253,7 +220,7 @@ class Connection(SMTP):
     def _timeout_cb(self) -> None:
         if self._wire is None:
             return
-        if self._is_leaving or self._awaits_proxy:
+        if self._is_leaving or self.awaits_proxy:
             self._wire.abort()  # it does not read our last words, and close() would wait for that for ever (C23)
             return
         refusal = self._overdue(self.loop.time())
@@ -289,8 +256,8 @@ class Connection(SMTP):
         self._is_leaving = True
         self.content = None
         self.pending.clear()
-        if self._greeting is not None:
-            self._greeting.cancel()
+        if self.greeting is not None:
+            self.greeting.cancel()
         if self.tls or not self.intake.tls_implicit:  # else it expects no words in clear
             self.say_line(str(last_word))
         if self._wire is not None:
@@ -319,20 +286,14 @@ class Connection(SMTP):
             self._read_guarded(data)
             return
         self.pending += data
-        if not self._is_greeted:
-            self._read_before_greeting()
+        if not self.is_greeted:
+            self.read_before_greeting()
             return
         if not (self.is_waiting or self._is_stalled):
             self.answer_lines()
         elif len(self.pending) > PENDING_LIMIT and self._wire is not None:
             self._is_deaf = True
             self._wire.pause_reading()
-
-    def _read_before_greeting(self) -> None:
-        if self._awaits_proxy:
-            self._read_proxy_header()
-        else:
-            self.turn_away(say.TALKED_TOO_EARLY)
 
     def answer_lines(self) -> None:
         """Go on with what has come, as far as it goes."""
