@@ -79,6 +79,23 @@ def test_unproven_staff_names_no_customer_and_no_company() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sender", "proof", "is_unproven"),
+    [
+        pytest.param(f"Boss <{SUPPORT}>", UNPROVEN, True, id="our-address"),
+        pytest.param(f"Boss <{ZOE}>, x@evil.example", UNPROVEN, True, id="a-colleague-among-several"),
+        pytest.param(f"Boss <{ZOE}>\r\nFrom: x@evil.example", UNPROVEN, True, id="two-fields"),
+        pytest.param(f"Scanner <{SUPPORT}>", PROVEN, False, id="our-address-by-a-host-of-ours"),
+        pytest.param(CUSTOMER, UNPROVEN, False, id="a-customer"),
+    ],
+)
+def test_c38_who_nobody_knows_is_not_shown_as_one_of_us(sender: str, proof: Proof, is_unproven: bool) -> None:
+    copy = decided(mail(sender), proof=proof).copy
+
+    assert copy is not None
+    assert copy.is_unproven is is_unproven
+
+
+@pytest.mark.parametrize(
     ("choice", "code", "name"),
     [
         (OWNED, "O", "owner"),

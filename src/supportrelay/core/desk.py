@@ -17,6 +17,7 @@ from supportrelay.core.decision import (
     Recipient,
     TicketAction,
     TicketPlan,
+    Verdict,
 )
 from supportrelay.core.duplicate import takes_over
 from supportrelay.core.facts import Facts
@@ -227,7 +228,7 @@ def _copy_plan(
         reply_to=printed,
         reply_to_cut=is_cut,
         banner=known.outcome.banner or "full",
-        is_unproven=sight.direction == Direction.UNPROVEN,
+        is_unproven=sight.direction == Direction.UNPROVEN or _is_nobody(sight, known.facts),
         forwarded_by=sight.forwarded_by.key if sight.forwarded_by else "",
         reason_code=reason_code,
         reason_text=choice.deal_name if choice else "",
@@ -238,6 +239,12 @@ def _copy_plan(
         as_of=rfc3339(choice.as_of) if choice and choice.as_of and reason_code not in {"RU", "U"} else "",
         authentication=sight.proof.header,
     )
+
+
+def _is_nobody(sight: Sight, facts: Facts) -> bool:
+    """From names somebody of whom nobody knows whether he wrote: ours without proof, or one of several (RULES 8.2)."""
+    is_vouched = sight.proof.verdict == Verdict.PROVEN or sight.author.is_form
+    return sight.author.mailbox is None and not is_vouched and bool(facts.from_)
 
 
 def _why_these_readers(outcome: RuleOutcome, fallback: Fallback | None) -> tuple[str, str]:
