@@ -12,7 +12,16 @@ from supportrelay.core.decision import Disposition
 from supportrelay.core.desk import Known
 from supportrelay.core.facts import Facts
 from supportrelay.core.guard_note import WORDS, NoteContext, write_note
-from supportrelay.core.guards import LEAK, UNSENT_REPLY, Warned, colleagues_named, leak, may_be_told, unsent_reply
+from supportrelay.core.guards import (
+    LEAK,
+    UNSENT_REPLY,
+    Warned,
+    answered_mail,
+    colleagues_named,
+    leak,
+    may_be_told,
+    unsent_reply,
+)
 from supportrelay.core.mailbox import parse_path
 from supportrelay.core.token import new_message_id
 from supportrelay.i18n import Catalogue
@@ -34,20 +43,35 @@ def answer(sender: str = ANN, to: str = SUPPORT, *, body: str = "Here.", parent:
 # -- nobody outside has it -------------------------------------------------------------------------------------------
 
 
-def test_an_answer_that_reached_nobody_outside_is_told_with_the_addresses() -> None:
-    joins = ticket(participants=frozenset({CUSTOMER, "chef@acme.example", "ben@staff.test"}))
-    warned = unsent_reply(known_of(answer(), joins=joins), (KEY,))
-    assert warned == Warned(UNSENT_REPLY, (CUSTOMER, "chef@acme.example"))
+def warned_of(known: Known, answered: Facts | None = None) -> Warned | None:
+    return unsent_reply(known, answered) if answered_mail(known, (KEY,)) == LAST else None
+
+
+def test_an_answer_that_reached_nobody_outside_is_told_with_the_addresses_of_the_mail_it_answers() -> None:
+    """Others of the ticket have nothing to do with it."""
+    joins = ticket(participants=frozenset({CUSTOMER, "long.ago@acme.example", "ben@staff.test"}))
+    asked = mail("assistant@acme.example", f"{SUPPORT}, {ZOE}", cc="chef@acme.example")
+    assert warned_of(known_of(answer(), joins=joins), asked) == Warned(
+        UNSENT_REPLY, (CUSTOMER, "assistant@acme.example", "chef@acme.example")
+    )
+    assert warned_of(known_of(answer(), joins=joins)) == Warned(UNSENT_REPLY, (CUSTOMER,)), "it is not kept any more"
+
+
+def test_answers_go_where_the_mail_asked_for_them() -> None:
+    asked = mail("noreply@acme.example", SUPPORT, reply_to="kim@acme.example")
+    assert warned_of(known_of(answer(), joins=ticket(customer="")), asked) == Warned(
+        UNSENT_REPLY, ("kim@acme.example",)
+    )
 
 
 def test_an_answer_to_colleagues_only_is_told() -> None:
-    assert unsent_reply(known_of(answer(to=f"{SUPPORT}, {ZOE}"), joins=ticket()), (KEY,))
+    assert warned_of(known_of(answer(to=f"{SUPPORT}, {ZOE}"), joins=ticket()))
 
 
 def test_an_answer_to_a_copy_with_an_id_of_its_own_is_told() -> None:
     ours = new_message_id(KEY, "q1", "desk.test")
     facts = answer(parent=ours, references=f"{LAST} {ours}")
-    assert unsent_reply(known_of(facts, joins=ticket()), (KEY,))
+    assert warned_of(known_of(facts, joins=ticket()))
 
 
 QUIET = [
@@ -71,7 +95,7 @@ QUIET = [
 @pytest.mark.parametrize(("facts", "how"), QUIET)
 def test_true_notes_and_real_answers_are_left_alone(facts: Facts, how: dict[str, Any]) -> None:
     how = {"joins": ticket(participants=frozenset()), **how}
-    assert unsent_reply(known_of(facts, **how), (KEY,)) is None
+    assert warned_of(known_of(facts, **how)) is None
 
 
 # -- who is told at all ----------------------------------------------------------------------------------------------

@@ -85,6 +85,26 @@ def test_an_answer_to_support_alone_is_told_to_its_writer_and_to_nobody_else(des
     assert [c["why"]["writer"] for c in life["changes"] if c["what"] == "message.guarded"] == [ANN]
 
 
+def test_the_note_names_the_people_of_the_mail_that_was_answered(desk: Desk) -> None:
+    """The chef stood in another mail of the ticket and waits for nothing."""
+    first, _, customer = ask(desk, 28, cc="chef@acme28.example")
+    second = "<q28.2@acme28.example>"
+    headers = {"In-Reply-To": first}
+    octets = mail(
+        sender=customer,
+        to=SUPPORT,
+        cc="kim@acme28.example",
+        subject="Re: Question 28",
+        message_id=second,
+        headers=headers,
+    )
+    desk.post(octets, customer, SUPPORT)
+    _, arrived = answer(desk, 28, parent=second)
+    (note,) = notes(arrived)
+    told = read(note.octets).get_content()
+    assert (customer in told, "kim@acme28.example" in told, "chef" in told) == (True, True, False)
+
+
 def test_an_owner_who_is_alone_is_told_and_the_mail_is_filed(desk: Desk) -> None:
     parent, _, _ = ask(desk, 2)
     message_id, arrived = answer(desk, 2, to=f"{SUPPORT}, {BEN}", parent=parent)

@@ -18,7 +18,17 @@ from supportrelay.core.reason import Reason
 from supportrelay.core.token import read_message_id
 from supportrelay.core.value import value_class
 
-__all__ = ["LEAK", "UNSENT_REPLY", "Warned", "colleagues_named", "leak", "may_be_told", "unsent_reply", "writer_of"]
+__all__ = [
+    "LEAK",
+    "UNSENT_REPLY",
+    "Warned",
+    "answered_mail",
+    "colleagues_named",
+    "leak",
+    "may_be_told",
+    "unsent_reply",
+    "writer_of",
+]
 
 UNSENT_REPLY = "unsent_reply"
 LEAK = "leak"
@@ -96,35 +106,45 @@ def writer_of(known: Known) -> Mailbox | None:
 # --- nobody outside has it
 
 
-def unsent_reply(known: Known, keys: Sequence[SigningKey]) -> Warned | None:
-    """An owner's answer to a customer's mail on which no customer stands; None for a true note among colleagues.
+def answered_mail(known: Known, keys: Sequence[SigningKey]) -> str:
+    """The Message-ID of the customer's mail that an owner answers to no customer; "" for a note among colleagues.
 
     Where Allmember has the mail, everybody may be the one who answers.
     """
     ticket, facts, members = known.match.ticket, known.facts, known.members
     if ticket is None or facts.is_calendar_answer or known.sight.externals:
-        return None
+        return ""
     owners = {owner.lower() for owner in known.choice.owners} if known.choice else set()
     if owners and known.sight.author.key not in owners:
-        return None  # who did not get the customer's mail to answer it writes a note
+        return ""  # who did not get the customer's mail to answer it writes a note
     if any(_is_external(path, members) for path in known.paths.elsewhere):
-        return None  # blind copies reach people too
-    if not _answers(facts, ticket.last_customer_message_ids, keys):
-        return None
-    people = dict.fromkeys((ticket.customer, *sorted(ticket.participants)))
-    outside = [one for one in people if one and _is_external(one, members)]
+        return ""  # blind copies reach people too
+    return _answered(facts, ticket.last_customer_message_ids, keys)
+
+
+def unsent_reply(known: Known, answered: Facts | None) -> Warned | None:
+    """Whom the answer should have reached: the ticket's customer and the people of the mail that it answers.
+
+    Args:
+        answered: That mail; None when it is not kept any more.
+    """
+    ticket, members = known.match.ticket, known.members
+    people = dict.fromkeys([ticket.customer] if ticket and ticket.customer else [])
+    if answered is not None:
+        authors = answered.reply_to or answered.from_
+        people |= dict.fromkeys(one.key for one in (*authors, *answered.to, *answered.cc))
+    outside = [one for one in people if _is_external(one, members)]
     return Warned(UNSENT_REPLY, tuple(outside[:_MOST_PEOPLE])) if outside else None
 
 
-def _answers(facts: Facts, customers_ids: Collection[str], keys: Sequence[SigningKey]) -> bool:
-    """It answers a customer's mail: that mail itself, whose id our copies keep, or a copy with an id of its own."""
+def _answered(facts: Facts, customers_ids: Collection[str], keys: Sequence[SigningKey]) -> str:
+    """Of a customer's mails the one answered: that mail itself, whose id our copies keep, or a copy with its own id."""
     parents = facts.in_reply_to or facts.references[-1:]
-    if any(one in customers_ids for one in parents):
-        return True
-    if not any(read_message_id(keys, one) for one in parents):
-        return False
+    named = next((one for one in parents if one in customers_ids), "")
+    if named or not any(read_message_id(keys, one) for one in parents):
+        return named
     before = [one for one in facts.references if one not in parents]
-    return bool(before) and before[-1] in customers_ids
+    return before[-1] if before and before[-1] in customers_ids else ""
 
 
 def _is_external(address: str, members: Membership) -> bool:

@@ -1,11 +1,22 @@
 """guarding: tell a colleague, in private, what is wrong with the mail he sent. The decision itself stays as it is."""
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 
 from supportrelay.core.decision import CopyPlan, Decision, Recipient
 from supportrelay.core.delivery import DeliveryKind
-from supportrelay.core.guards import UNSENT_REPLY, Warned, colleagues_named, leak, may_be_told, unsent_reply, writer_of
+from supportrelay.core.facts import Facts
+from supportrelay.core.guards import (
+    UNSENT_REPLY,
+    Warned,
+    answered_mail,
+    colleagues_named,
+    leak,
+    may_be_told,
+    unsent_reply,
+    writer_of,
+)
 from supportrelay.core.reading import read_facts
 from supportrelay.core.submitted import cut_of
 from supportrelay.flow.assign import Assigned
@@ -31,7 +42,7 @@ async def guard(office: Office, rulebook: Rulebook, assigned: Assigned, octets: 
     if not wanted:
         return assigned
     if wanted == UNSENT_REPLY:
-        warned = unsent_reply(known, office.keys)
+        warned = await _unsent_reply(office, assigned)
     else:
         warned = await _leak(office, rulebook, assigned, octets)
     writer = writer_of(known)
@@ -55,6 +66,15 @@ def _plan(decision: Decision, warned: Warned) -> CopyPlan:
     return CopyPlan(decision.address_name, is_passed_on=True, note=warned.to_plan())
 
 
+async def _unsent_reply(office: Office, assigned: Assigned) -> Warned | None:
+    known = assigned.known
+    message_id = answered_mail(known, office.keys)
+    if not message_id:
+        return None
+    answered = [facts async for facts in _mails_before(office, assigned) if facts.message_id == message_id]
+    return unsent_reply(known, answered[0] if answered else None)
+
+
 async def _leak(office: Office, rulebook: Rulebook, assigned: Assigned, octets: bytes) -> Warned | None:
     known = assigned.known
     if not known.sight.externals:
@@ -76,16 +96,22 @@ async def _leak(office: Office, rulebook: Rulebook, assigned: Assigned, octets: 
 async def _told_before(office: Office, assigned: Assigned) -> "_Told":
     """What the last mails of the ticket from or to people outside hold; asked only when something was found."""
     told = _Told()
+    async for facts in _mails_before(office, assigned):
+        told.add(facts)
+    return told
+
+
+async def _mails_before(office: Office, assigned: Assigned) -> AsyncIterator[Facts]:
+    """The last mails of the ticket from or to people outside that are kept, newest first."""
     ticket = assigned.known.match.ticket
     if ticket is None:
-        return told
+        return
     for queue_id in await office.store.mails_outside(ticket.id, _LOOKED_BACK):
         try:
             octets = (await office.store.content(queue_id))[:_MOST_OCTETS]
-            await in_turn(octets, partial(told.add, octets))
         except KeyError:  # no longer kept
             continue
-    return told
+        yield await in_turn(octets, partial(read_facts, octets))
 
 
 class _Told:
@@ -94,8 +120,7 @@ class _Told:
     def __init__(self) -> None:
         self._texts: list[str] = []
 
-    def add(self, octets: bytes) -> None:
-        facts = read_facts(octets)
+    def add(self, facts: Facts) -> None:
         people = (m.key for m in (*facts.from_, *facts.to, *facts.cc, *facts.reply_to))
         self._texts.append("\n".join((*people, facts.body_text.lower())))
 
