@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from email.header import decode_header, make_header
 from email.message import Message
 from pathlib import Path
@@ -14,7 +15,9 @@ from contracts.store_samples import a_lease, a_mail, a_settlement, accept_and_se
 from flow.own_world import ADMIN, ANN, BOB, OwnWorld, text_of
 from supportrelay.core.delivery import DeliveryKind, DeliveryState, MessageState
 from supportrelay.core.ports import Change
+from supportrelay.core.robot_limits import Limit
 from supportrelay.edge.store import SqliteStore
+from supportrelay.edge.store.changes import change_row, write_changes
 
 HOUR, DAY = 3600.0, 86400.0
 
@@ -193,3 +196,30 @@ async def test_a_digest_in_japanese_is_a_sound_mail(world: OwnWorld) -> None:
     assert subject_of(digest) == "[supportrelay support@desk.test] 保留 1 件"
     assert "プリンタ①が燃えています" in text_of(digest)
     assert digest.as_bytes().isascii()
+
+
+async def test_what_else_happened_is_named_once(world: OwnWorld) -> None:
+    """An owner whom nobody reaches, a move that the desk's rules forbid."""
+    at = int(world.clock().timestamp() * 1_000_000)
+    rows = [
+        change_row(at, "owner.unreachable", "relay", {"address": "gone@desk.test", "failures": 3}),
+        change_row(at, "desk.move_refused", "relay", {"to": "CLOSED", "error": "a\x1b[0m rule \u202eforbids it"}),
+    ]
+    await world.store.write(lambda c: write_changes(c, rows))
+    await passes(world, 3 * DAY)
+
+    (digest,) = await digests(world)
+    assert subject_of(digest).endswith("2 other events")
+    assert "gone@desk.test cannot be reached" in text_of(digest)
+    assert "refused to move a ticket to CLOSED: a[0m rule forbids it" in text_of(digest)
+
+
+async def test_automatic_mail_that_is_held_just_now_is_named_with_the_rest(world: OwnWorld) -> None:
+    limits = {"sender:bot@x.test": (Limit(1, timedelta(minutes=10)),)}
+    for number in range(3):
+        await world.store.count_robot(f"r{number}", limits, world.clock())
+    await parked(world, "q1", MessageState.HELD)
+    await passes(world, HOUR)
+
+    (digest,) = await digests(world)
+    assert "sender:bot@x.test" in text_of(digest)
