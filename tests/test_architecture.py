@@ -22,7 +22,8 @@ CLOCKS = {"now", "utcnow", "today"}
 # Layer -> the layers it may import, itself aside. Everything above `config` wires or commands.
 LAYERS: dict[str, set[str]] = {
     "core": set(),
-    "log": {"core"},
+    "log_outlet": set(),
+    "log": {"core", "log_outlet"},
     "i18n": {"core"},
     "tally": {"core"},
     "edge": {"core", "log", "i18n", "tally"},

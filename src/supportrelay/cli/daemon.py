@@ -31,7 +31,7 @@ def serve(relay: Relay, hold: bool) -> None:
 
 
 @click.command()
-@click.option("--online", is_flag=True, help="Also try store, CRM, smarthost (login, no mail); compare DKIM keys with DNS.")
+@click.option("--online", is_flag=True, help="Also try store, CRM, smarthost (login, no mail), DKIM records.")
 @configured
 def check(relay: Relay, online: bool) -> None:
     """Validate the configuration and name every mistake as FILE:LINE:COLUMN; exit 2 when there is one."""
