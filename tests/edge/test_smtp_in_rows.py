@@ -496,6 +496,7 @@ def test_f33_a_certificate_that_ends_soon_is_told_once_a_day(
         held.look(now + timedelta(minutes=minutes))
     said = "".join(capfd.readouterr())
     assert said.count("tls.expiring") == warnings
+    assert list(held.ending(now)) == [str(pairs / "a.crt")] * warnings
     held.look(now + timedelta(days=1, minutes=1))
     assert "".join(capfd.readouterr()).count("tls.expiring") == 1
 
