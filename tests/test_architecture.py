@@ -50,7 +50,7 @@ LAYERS: dict[str, set[str]] = {
     },
     "cli": {
         *("core", "log", "i18n", "edge", "flow", "config", "admin"),
-        *("bootstrap", "bootstrap_dkim", "supervisor", "__init__"),
+        *("bootstrap", "bootstrap_dkim", "supervisor", "log_outlet", "__init__"),
     },
     "__main__": {"cli"},
     "__init__": set(),

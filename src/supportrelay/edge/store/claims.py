@@ -49,21 +49,9 @@ def claim_deliveries(
     One that was under way whenever its worker died may be what killed it: after three times a person decides.
     """
     at = to_microseconds(now)
-    rows: list[Any] = []
-    alone: set[int] = set()
-    for row in connection.execute(_DUE, (at, limit + _SUSPECTS_PASSED)).fetchall():
-        if len(rows) == limit:
-            break
-        cut_off = 1 + _cut_off(connection, row[4], row[0]) if row[1] == DeliveryState.SENDING else 0
-        if cut_off >= _MAX_CUT_OFF:
-            _hold(connection, row, f"cut off {_MAX_CUT_OFF} times: its worker died", at)
-            continue
-        if cut_off >= _SUSPICIOUS:
-            if not suspects:
-                continue
-            suspects -= 1
-            alone.add(row[0])
-        rows.append(row)
+    rows, alone, is_short = _choose(connection, at, limit, limit, suspects)
+    if is_short:
+        rows, alone, _ = _choose(connection, at, limit, limit + _SUSPECTS_PASSED, suspects)
     connection.executemany(_CLAIM, [(at, holder, until, row[0]) for row in rows])
     # An attempt with a beginning and no end: its worker is gone, the copy may or may not have arrived.
     lost = [
@@ -87,6 +75,28 @@ def claim_deliveries(
         except DAMAGED_ROW as exc:  # parked, or no other copy would ever be claimed (F13)
             _hold(connection, row, f"row cannot be read: {exc!r}", at)
     return claimed
+
+
+def _choose(
+    connection: sqlite3.Connection, at: int, limit: int, looked_at: int, suspects: int
+) -> tuple[list[Any], set[int], bool]:
+    """``(rows, ids of the suspects among them, there may be others behind suspects that were passed over)``."""
+    rows: list[Any] = []
+    alone: set[int] = set()
+    has_passed = False
+    for row in connection.execute(_DUE, (at, looked_at)).fetchall():
+        if len(rows) == limit:
+            break
+        cut_off = 1 + _cut_off(connection, row[4], row[0]) if row[1] == DeliveryState.SENDING else 0
+        if cut_off >= _MAX_CUT_OFF:
+            _hold(connection, row, f"cut off {_MAX_CUT_OFF} times: its worker died", at)
+        elif cut_off >= _SUSPICIOUS and len(alone) == suspects:
+            has_passed = True
+        else:
+            if cut_off >= _SUSPICIOUS:
+                alone.add(row[0])
+            rows.append(row)
+    return rows, alone, has_passed and len(rows) < limit
 
 
 def _as_claimed(row: Any, *, is_suspect: bool) -> ClaimedDelivery:

@@ -90,9 +90,9 @@ def claim_messages(
     connection: sqlite3.Connection, now: int, holder: str, until: int, limit: int, suspects: int
 ) -> list[Claimed]:
     """Take due messages, oldest first, fewer large ones. A lease that ran out is due: ``due_at`` is its end."""
-    looked_at = limit + _SUSPECTS_PASSED
-    due = [row for state in ("accepted", "waiting") for row in connection.execute(_DUE, (state, now, looked_at))]
-    due.sort(key=lambda row: (row[1], row[0]))
+    due = _due(connection, now, limit)
+    if sum(1 for row in due if row[2]) > suspects:  # others may stand behind those that are passed over
+        due = _due(connection, now, limit + _SUSPECTS_PASSED)
     claimed = []
     for seq in _one_by_one(due, limit, suspects):
         row = connection.execute(_CLAIM, (holder, until, seq)).fetchone()
@@ -103,6 +103,11 @@ def claim_messages(
             continue
         claimed.append(Claimed(row[0], envelope, row[5], row[6], row[7], row[8], row[9], row[10]))
     return claimed
+
+
+def _due(connection: sqlite3.Connection, now: int, limit: int) -> list[tuple[int, int, int, int]]:
+    due = [row for state in ("accepted", "waiting") for row in connection.execute(_DUE, (state, now, limit))]
+    return sorted(due, key=lambda row: (row[1], row[0]))
 
 
 def _one_by_one(due: list[tuple[int, int, int, int]], limit: int, suspects: int) -> list[int]:
