@@ -66,6 +66,8 @@ def test_his_own_and_the_desks_addresses_are_his_to_write_as(fields: list[str]) 
         pytest.param(["From: bob@staff.test>, ann@staff.test"], id="half-an-address"),
         pytest.param(["From: <ann@staff.test> bob@staff.test"], id="address-after-the-address"),
         pytest.param(['From: "bob@staff.test'], id="open-quote"),
+        pytest.param(['From: ann@staff.test, "bob@staff.test'], id="open-quote-behind-his-own"),
+        pytest.param(['From: ann@staff.test, "bob"@staff.test'], id="quoted-local-part"),
         pytest.param(["From: support+b-0123456789@desk.test"], id="bounce-address"),
         pytest.param(["From:"], id="empty"),
         pytest.param(["To: x@y.test"], id="none"),
@@ -84,6 +86,13 @@ def test_a_from_behind_a_very_long_header_is_found() -> None:
     long = [f"X-{n}: {'x' * 70}" for n in range(5_000)]
     assert author_refusal(ANN, mail("From: ann@staff.test", *long), MEMBERS) is None
     assert author_refusal(ANN, mail("From: ann@staff.test", *long, "From: bob@staff.test"), MEMBERS) == AUTHOR_NOT_YOURS
+
+
+@pytest.mark.parametrize("end", ["", '"@staff.test', '" <ann@staff.test>'])
+def test_c34_quotes_in_quotes_cost_linear_time(end: str) -> None:
+    """Two hundred thousand of them took minutes, in which nobody else in the process had his turn."""
+    refusal = author_refusal(ANN, mail("From: ann@staff.test", 'Sender: "' + '\\"' * 200_000 + end), MEMBERS)
+    assert refusal == (None if "ann" in end else AUTHOR_NOT_YOURS)
 
 
 @pytest.mark.parametrize("account", [None, Account("ann@staff.test", "hash", is_disabled=True)])

@@ -179,11 +179,18 @@ def _from_lines(octets: bytes) -> int:
 _AUTHORS = frozenset({"from", "sender"})
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _FROM_LINE = re.compile(rb"^[^\t -~]{0,8}from[ \t]*:", re.IGNORECASE | re.MULTILINE)
-_NO_ADDRESS = re.compile(r'"(?:[^"\\]++|\\.)*+"(?!@)|=\?[^?\s]{1,60}\?[bBqQ]\?[^?\s]*+\?=', re.DOTALL)
+# One match a quote, whatever stands behind it: a pattern that may fail there is tried anew at each quote inside.
+_NO_ADDRESS = re.compile(r'"(?:[^"\\]++|\\.)*+("?)(@?)|=\?[^?\s]{1,60}\?[bBqQ]\?[^?\s]*+\?=', re.DOTALL)
 
 
 def _sure_mailboxes(value: str) -> Sequence[Mailbox]:
     """Mailboxes of an address list; none when it holds more that looks like an address than could be read."""
     mailboxes = parse_mailboxes(value)
-    bare = _NO_ADDRESS.sub("", value)
+    bare = _NO_ADDRESS.sub(_at_sign, value)
     return mailboxes if bare.count("@") == len(mailboxes) else ()
+
+
+def _at_sign(word: re.Match[str]) -> str:
+    """A local part in quotes leaves its ``@``; what a quote that never ends might hold counts as one, too."""
+    is_name = word[1] is None or (word[1] and not word[2])
+    return "" if is_name else "@"
