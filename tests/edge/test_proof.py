@@ -275,6 +275,43 @@ async def test_what_becomes_of_a_copy_that_keeps_its_from(octets: bytes, zone: d
     assert (await prove(octets, zone)).fails_elsewhere == fails
 
 
+NONE = {"_dmarc.a.example": "v=DMARC1; p=none"}
+
+
+@pytest.mark.parametrize(
+    ("octets", "zone", "fails"),
+    [
+        pytest.param(PLAIN, REJECT, True, id="by nothing"),
+        pytest.param(PLAIN, NONE, True, id="whatever it asks for"),
+        pytest.param(SIGNED, KEYS | REJECT, False, id="signed"),
+        pytest.param(PLAIN, REJECT | {"a.example": SPF}, False, id="by SPF"),
+        pytest.param(PLAIN, {}, False, id="no DMARC"),
+        pytest.param(PLAIN, {"_dmarc.a.example": SILENT}, False, id="nobody knows whether it has DMARC"),
+        pytest.param(SIGNED, REJECT | {"s1._domainkey.a.example": SILENT}, False, id="nobody knows the key"),
+    ],
+)
+@pytest.mark.usefixtures("soon")
+async def test_whether_a_mail_fails_the_dmarc_of_its_author(octets: bytes, zone: dict[str, Any], fails: bool) -> None:
+    assert (await prove(octets, zone)).fails_dmarc == fails
+
+
+@pytest.mark.parametrize(
+    ("word", "fails"),
+    [
+        ("dmarc=fail", True),
+        ("dmarc=none", False),
+        ("dmarc=fail header.from=b.example; dmarc=fail", False),
+        ("none", False),
+    ],
+)
+async def test_behind_a_gateway_dmarc_fails_when_the_gateway_says_so(word: str, fails: bool) -> None:
+    """It saw the client; SPF cannot be looked up behind it."""
+    octets = f"Authentication-Results: mx.gateway.test; {word}\r\n".encode() + PLAIN
+
+    assert (await prove(octets, REJECT, peer=GATEWAY)).fails_dmarc == fails
+    assert (await prove(octets, REJECT, peer=GATEWAY, is_passed_on=True)).fails_dmarc == fails
+
+
 async def test_a_gateways_mail_is_looked_up_when_it_may_go_outside() -> None:
     proof = await prove(VOUCHED + PLAIN, REJECT, peer=GATEWAY, is_passed_on=True)
 

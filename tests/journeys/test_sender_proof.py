@@ -361,3 +361,19 @@ def test_another_resolver_is_asked_after_a_reload(world: World) -> None:
         desk.relay.config["dns"] = former
         desk.relay.write_config()
         reload(desk.relay)
+
+
+@pytest.mark.parametrize(("client", "messages"), [("kunde@acme1.example", 3), ("mallory@evil.example", 2)])
+def test_c53_a_forged_customer_lets_no_stranger_into_a_thread_by_cc(world: World, client: str, messages: int) -> None:
+    """His From and a Cc were all it took. Whom the customer himself puts in copy does take part."""
+    number = next(_number)
+    customer, stranger, subject = "kunde@acme1.example", f"mallory{number}@evil.example", f"open door {number}"
+    asked = letter(customer, subject=subject)
+    world.desk.post(asked, customer, SUPPORT)
+    thread = f"In-Reply-To: {header(asked, 'Message-ID')}\r\n"
+
+    world.desk.post(letter(customer, subject=f"Re: {subject}", extra=f"Cc: {stranger}\r\n{thread}"), client, SUPPORT)
+    world.desk.post(letter(stranger, subject=f"Re: {subject}", extra=thread), stranger, SUPPORT)
+
+    (found,) = [one for one in world.desk.relay.tickets() if one["subject"] == subject]
+    assert found["messages"] == messages

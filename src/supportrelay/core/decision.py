@@ -65,12 +65,14 @@ class Proof:
         header: Value of the Authentication-Results for the copies, "" when nothing was looked up.
         fails_elsewhere: A copy that keeps his From would be refused: his domain asks for it (DMARC), and no signature
             of his holds on the mail as it came.
+        fails_dmarc: His domain has DMARC, whatever it asks for, and nothing speaks for the mail; never on weather.
     """
 
     verdict: Verdict
     by: str = ""
     header: str = ""
     fails_elsewhere: bool = False
+    fails_dmarc: bool = False
 
 
 class Disposition(StrEnum):

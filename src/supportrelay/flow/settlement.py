@@ -174,9 +174,13 @@ def _ids(facts: Facts, decision: Decision, deliveries: tuple[NewDelivery, ...]) 
 
 
 def _participants(assigned: Assigned) -> tuple[str, ...]:
-    """External mailboxes of the ticket's first mail, or of one from proven staff or an earlier participant."""
+    """External mailboxes of the ticket's first mail, or of one from proven staff or an earlier participant.
+
+    A mail that fails its author's DMARC adds nobody: with a customer's address in From and his own in Cc a stranger
+    would take part. The customer himself may write without being named here.
+    """
     sight, ticket = assigned.assessment.sight, assigned.known.match.ticket
-    if assigned.decision.ticket.action == TicketAction.NONE:
+    if assigned.decision.ticket.action == TicketAction.NONE or sight.proof.fails_dmarc:
         return ()
     author = sight.author
     may_add = ticket is None or (author.is_staff and author.is_proven) or author.key in ticket.participants

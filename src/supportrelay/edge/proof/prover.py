@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_address
 
 from supportrelay.core.decision import Proof, Verdict
@@ -103,7 +104,7 @@ class Prover:
         proof = await self._look_up(asked, self._dns)
         if word.methods:
             return Proof(Verdict.PROVEN, *self._said(word, author, peer.gateway), proof.fails_elsewhere)
-        return proof
+        return replace(proof, fails_dmarc=proof.fails_dmarc or word.fails_dmarc)
 
     def _is_worth_asking(self, asked: ProofAsked, word: Vouched) -> bool:
         """A gateway has checked already; its word is doubted only where it matters that it found nothing."""
@@ -118,7 +119,7 @@ class Prover:
 
     def _by_word(self, word: Vouched, author: str, gateway: str) -> Proof:
         if not word.methods:
-            return Proof(Verdict.UNPROVEN, word.why_not)
+            return Proof(Verdict.UNPROVEN, word.why_not, fails_dmarc=word.fails_dmarc)
         return Proof(Verdict.PROVEN, *self._said(word, author, gateway))
 
     def _said(self, word: Vouched, author: str, gateway: str) -> tuple[str, str]:
@@ -242,7 +243,7 @@ class Prover:
             signatures=evidence.signatures,
         )
         fails = bool(record) and policy != Policy.NONE and dkim not in {"pass", "temperror"}
-        return Proof(verdict, by, header, fails)
+        return Proof(verdict, by, header, fails, fails_dmarc=dmarc == "fail" and evidence.spf is not None)
 
     def _aligned(self, evidence: _Evidence, author: str, own: str, record: DmarcRecord | None) -> tuple[str, str]:
         """What SPF and DKIM say for the author's domain: ``pass``, ``temperror`` or "" (nothing)."""

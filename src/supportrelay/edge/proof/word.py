@@ -34,10 +34,12 @@ class Vouched:
     Attributes:
         methods: Those that passed and are aligned, in the order dmarc, spf, dkim.
         why_not: In words, when there are none.
+        fails_dmarc: It says ``dmarc=fail`` of it.
     """
 
     methods: tuple[str, ...] = ()
     why_not: str = ""
+    fails_dmarc: bool = False
 
 
 def vouched_by_gateway(fields: tuple[str, ...], gateway: str, author_domain: str, domains: Domains) -> Vouched:
@@ -56,7 +58,10 @@ def vouched_by_gateway(fields: tuple[str, ...], gateway: str, author_domain: str
     if header.authserv_id != gateway.lower():
         return Vouched(why_not="the topmost Authentication-Results is not the gateway's")
     methods = _aligned_passes(header, author_domain, domains)
-    return Vouched(methods, "" if methods else "the gateway does not vouch for it")
+    if methods:
+        return Vouched(methods)
+    said = [result.result.lower() for result in header.results if result.method.lower() == "dmarc"]
+    return Vouched(why_not="the gateway does not vouch for it", fails_dmarc=said == ["fail"])
 
 
 def vouched_by_sealer(value: str, author_domain: str, domains: Domains) -> Vouched:
