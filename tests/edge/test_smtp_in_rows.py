@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import re
 import shutil
 import socket
 import ssl
@@ -23,9 +24,10 @@ from supportrelay.core.reply import NOT_OURS, TOO_MANY_FROM_YOU
 from supportrelay.edge.smtp_in import Census, Certificates, Limits, SharedCounts, content
 from supportrelay.edge.smtp_in.census import client_key
 from supportrelay.edge.smtp_in.content import ContentReader
-from supportrelay.edge.smtp_in.intake import Budget
+from supportrelay.edge.smtp_in.intake import Budget, Intake
 from supportrelay.edge.smtp_in.proxy import ProxyHeaderError, read_proxy_header
 from supportrelay.edge.smtp_in.refusals import RefusalLog
+from supportrelay.edge.smtp_in.session import Session
 from supportrelay.edge.smtp_in.spool import Spool
 
 MAIL = b"Subject: a question\r\n\r\nHello"
@@ -569,3 +571,86 @@ def test_c23_d05_a_client_that_never_reads_is_cut_off_on_the_loop_that_serves() 
             await all_gone(listener)
 
     uvloop.run(main())
+
+
+class Wire:
+    """A transport that keeps what is written; TLS is never begun on it."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.is_closed = False
+
+    def get_extra_info(self, name: str) -> object:
+        return ("192.0.2.1", 4000) if name == "peername" else None
+
+    def write(self, octets: bytes) -> None:
+        assert not self.is_closed
+        self.written += octets
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    abort = close
+
+    def pause_reading(self) -> None:
+        """Nothing is read from it anyway."""
+
+    resume_reading = pause_reading
+
+
+WORDS = [
+    *(b"MAIL FROM:<a@b.test>\r\nRCPT TO:<s@desk.test>\r\nDATA\r\n", b"x\r\n.\r\n", b"DATA\r\n", b"RSET\r\n"),
+    *(
+        b"EHLO x",
+        b"HELO x",
+        b"MAIL FROM:<a@b.test>",
+        b"MAIL FROM:<>",
+        b"RCPT TO:<s@desk.test>",
+        b"DATA",
+        b"RSET",
+        b"NOOP",
+    ),
+    *(
+        b"BDAT 3",
+        b"BDAT 3 LAST",
+        b"AUTH PLAIN",
+        b"STARTTLS",
+        b"VRFY x",
+        b"\r\n",
+        b"\r\n",
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b".",
+        b" ",
+    ),
+    *(b"\r\n.\r\n", b"\0", b"\xff", b"SIZE=", b"<", b">", b"x" * 600, b"GET / HTTP/1.1"),
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from(WORDS) | st.binary(max_size=20), max_size=40), st.integers(1, 3), st.booleans())
+def test_whatever_a_client_says_it_hears_replies_and_breaks_nothing(words: list[bytes], cut: int, greets: bool) -> None:
+    """No exception reaches the loop; every line that goes out is a reply; what is taken was asked for."""
+
+    async def main() -> None:
+        desk, wire, loop = Desk(), Wire(), asyncio.get_running_loop()
+        intake = Intake(Role.MX, lambda: desk, desk.take, "mx.desk.test", lambda: 1000, lambda: None)
+        intake.limits = Limits(greet_after_s=0)
+        session = Session(intake, loop)
+        session.connection_made(wire)  # type: ignore[arg-type]
+        segments = [b"".join(words[at : at + cut]) for at in range(0, len(words), cut)]
+        for said in [b"EHLO x\r\n", *segments] if greets else segments:
+            session.data_received(said)
+            while intake.takes:
+                await asyncio.gather(*intake.takes)
+                await asyncio.sleep(0)
+        session.eof_received()
+        session.connection_lost(None)
+        assert not intake.sessions
+        assert wire.written.endswith(b"\r\n")
+        lines = wire.written.removesuffix(b"\r\n").split(b"\r\n")
+        assert all(re.fullmatch(rb"[2345]\d\d[ -][\x20-\x7e]+", line) for line in lines)
+        assert len(desk.taken) <= wire.written.count(b"354 ")
+
+    asyncio.run(main())
