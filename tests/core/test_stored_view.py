@@ -1,5 +1,6 @@
 """The stored view of a reply: its author's words, without our banner and the quoted history (RULES 6, taking out)."""
 
+import base64
 import time
 
 import pytest
@@ -329,4 +330,36 @@ def test_hard_text_takes_linear_time(text: str) -> None:
 def test_hard_html_takes_linear_time(html: str) -> None:
     started = time.process_time()
     stored_view(html_mail(html))
+    assert time.process_time() - started < 1.5
+
+
+UNLABELLED = [
+    pytest.param('<meta charset="windows-1251">', "", "cp1251", "Добрый день", id="windows-1251"),
+    pytest.param(
+        "<META HTTP-EQUIV=Content-Type CONTENT='text/html; charset=koi8-r'>", "", "koi8-r", "Привет", id="koi8-r"
+    ),
+    pytest.param('<meta http-equiv="x"><meta charset=gb18030>', "; charset=us-ascii", "gb18030", "您好", id="us-ascii"),
+    pytest.param(
+        '<meta charset="big5">', "; charset=windows-1251", "cp1251", "Добрый день", id="the header's comes first"
+    ),
+    pytest.param('<meta charset="utf-7">', "", "ascii", "+AGE-bc", id="utf-7 is not interpreted"),
+    pytest.param('<meta charset="utf-16">', "", "utf-8", "見積", id="utf-16 it cannot be"),
+    pytest.param('<meta charset="x-unknown">', "", "utf-8", "見積", id="an unknown one"),
+]
+
+
+@pytest.mark.parametrize(("meta", "parameter", "codec", "words"), UNLABELLED)
+@pytest.mark.parametrize("encoding", ["8bit", "base64"])
+def test_html_without_a_label_is_read_in_the_charset_that_it_names(
+    meta: str, parameter: str, codec: str, words: str, encoding: str
+) -> None:
+    html = f"<html><head>{meta}</head><body><p>{words}</p></body></html>".encode(codec)
+    head = f"Content-Type: text/html{parameter}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n".encode()
+    assert stored_view(head + (base64.encodebytes(html) if encoding == "base64" else html)) == words
+
+
+def test_an_endless_meta_takes_linear_time() -> None:
+    octets = b"Content-Type: text/html\r\n\r\n" + b"<meta " * 200_000
+    started = time.process_time()
+    stored_view(octets)
     assert time.process_time() - started < 1.5

@@ -6,11 +6,12 @@ it is a quotation: answers between quoted lines, forwarded mail and what no rule
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
-from supportrelay.core.charset import decode_text
+from supportrelay.core.charset import codec_name, decode_text
 from supportrelay.core.headers import field_value, split_headers
 from supportrelay.core.html_lines import read_html
-from supportrelay.core.mime import MimeError, read_parts
+from supportrelay.core.mime import MimeError, Part, decode_transfer, read_parts
 from supportrelay.core.notice import find_notices, may_hold_notice
 from supportrelay.core.quote_heads import (
     BLOCK_LINE,
@@ -29,6 +30,10 @@ from supportrelay.core.value import value_class
 __all__ = ["stored_view", "text_view"]
 
 _MAX_CHARACTERS = 256 * 1024
+_MAX_HEAD_OCTETS = 4096  # as it is encoded; Outlook's <meta> stands in the first kilobyte
+_META = re.compile(rb"<meta\s[^<>]{0,200}?\bcharset\s*=\s*[\"']?\s*([A-Za-z0-9._:-]{1,40})", re.IGNORECASE)
+# UTF-7 is not interpreted in HTML, and what was read octet by octet up to here is not UTF-16.
+_NEVER_NAMED = frozenset({"utf_7", "utf_16", "utf_16_le", "utf_16_be", "utf_32", "utf_32_le", "utf_32_be"})
 _LEAST_SHARE = 0.02  # of a mail; a view with less than that shows it whole (RULES 6, taking out 5)
 _ABOVE = 3  # lines over which an attribution is wrapped
 _RULE = re.compile(r"[_\-=*]{8,}")
@@ -69,7 +74,7 @@ def stored_view(octets: bytes) -> str:
     plain, html, _ = body_parts(root)
     text = part_beginning(octets, plain) if plain else ""
     if html and not text.strip():
-        return _html_view(part_beginning(octets, html), is_forward=is_forward)
+        return _html_view(_text_of_html(octets, html), is_forward=is_forward)
     return text_view(text, is_forward=is_forward)
 
 
@@ -81,6 +86,18 @@ def text_view(text: str, *, is_forward: bool = False) -> str:
     """
     text = text[:_MAX_CHARACTERS].replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
     return _view(text.split("\n"), None, is_forward=is_forward)
+
+
+def _text_of_html(octets: bytes, part: Part) -> str:
+    """The HTML, in the charset that it names itself where the part's header names none (HTML, "prescan")."""
+    if codec_name(part.charset):
+        return part_beginning(octets, part)
+    beginning = octets[part.body_start : min(part.end, part.body_start + _MAX_HEAD_OCTETS)]
+    named = _META.search(decode_transfer(beginning, part.transfer_encoding))
+    label = named[1].decode("ascii") if named else ""
+    if not codec_name(label) or codec_name(label) in _NEVER_NAMED:
+        return part_beginning(octets, part)
+    return part_beginning(octets, replace(part, charset=label))
 
 
 def _html_view(html: str, *, is_forward: bool) -> str:
