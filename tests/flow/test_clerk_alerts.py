@@ -94,11 +94,13 @@ async def test_f22_a_smarthost_that_is_away_for_a_quarter_of_an_hour_is_told(wor
     assert "smtp.test:25 cannot be reached" in text_of(found)
 
 
-async def test_f22_one_that_came_back_is_not(world: OwnWorld) -> None:
+@pytest.mark.parametrize("state", [DeliveryState.DELIVERED, DeliveryState.DEFERRED])
+async def test_f22_one_that_came_back_is_not(world: OwnWorld, state: DeliveryState) -> None:
+    """Also when all that it said since is 'later' to a recipient."""
     copy, other = await world.mail("q1", (ANN, DeliveryKind.OWNER), ("ben@desk.test", DeliveryKind.OWNER))
     await not_reached(world, copy, attempt=1)
     world.clock.go(5 * MINUTE)
-    await world.ends(other, "q1", DeliveryState.DELIVERED)
+    await world.ends(other, "q1", state, due_at=world.clock() if state == DeliveryState.DEFERRED else None)
     world.clock.go(20 * MINUTE)
     await world.clerk.tick()
 

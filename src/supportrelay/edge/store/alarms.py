@@ -26,10 +26,12 @@ due_at = coalesce(due_at, max(?5, coalesce(told_at, 0) + ?6))"""
 _OWED = """
 SELECT a.kind, a.key, a.facts, a.count, a.first_at, a.last_at FROM alarms a LEFT JOIN messages m ON m.seq = a.mail
 WHERE a.due_at <= ? AND m.state IS NOT 'composed' ORDER BY a.due_at LIMIT ?"""
-# A server took mail since: what seemed down was not, or is not any more.
+# A server spoke of mail since: what seemed down was not, or is not any more.
 _OVER = """
 SELECT a.kind, a.key FROM alarms a WHERE a.due_at <= ? AND a.kind = 'smarthost_down'
-AND EXISTS (SELECT 1 FROM changes c WHERE c.id > a.since AND c.what = 'delivery.delivered')"""
+AND EXISTS (SELECT 1 FROM changes c WHERE c.id > a.since AND (c.what = 'delivery.delivered'
+ OR (c.what IN ('delivery.deferred', 'delivery.failed')
+ AND json_extract(c.why, '$.phase') IN ('rcpt', 'data', 'dot'))))"""
 _TELL = """
 UPDATE alarms SET count = count - ?1, told_at = ?2, mail = ?3, due_at = CASE WHEN count > ?1 THEN ?2 + ?4 END
 WHERE kind = ?5 AND key = ?6"""

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from supportrelay.core.alarm import DOWN_FOR, Alarm, AlarmKind
 from supportrelay.core.delivery import Cause, DeliveryForm, DeliveryKind, DeliveryState, Outcome, OutcomeKind, Phase
+from supportrelay.core.ladder import is_about_the_mail
 from supportrelay.core.own_mail import OwnKind
 from supportrelay.core.ports import Attempted
 from supportrelay.edge.store.alarms import raise_alarm
@@ -44,7 +45,7 @@ def owe_after_attempt(connection: sqlite3.Connection, attempted: Attempted, now:
     a = attempted
     kind, form, recipient, queue_id, accepted_at = connection.execute(_COPY, (a.delivery_id,)).fetchone()
     _alarm_next_hop(connection, a.outcome, now)
-    if form == DeliveryForm.NOTICE and a.state == DeliveryState.FAILED and a.outcome.cause != Cause.RECIPIENT:
+    if form == DeliveryForm.NOTICE and a.state == DeliveryState.FAILED and is_about_the_mail(a.outcome):
         facts = {"queue_id": queue_id, "recipient": recipient, "text": a.outcome.reply}
         raise_alarm(connection, Alarm(AlarmKind.REFUSED_IN_EVERY_FORM, queue_id, facts), now)
     if kind != DeliveryKind.SUBMITTED:
