@@ -17,6 +17,7 @@ from contracts.store_samples import (
     delivery_ids,
 )
 from flow.own_world import OwnWorld
+from supportrelay.core.alarm import Alarm, AlarmKind
 from supportrelay.core.delivery import DeliveryState, MessageState
 from supportrelay.edge.store import SqliteStore
 from supportrelay.flow.housekeeping import Housekeeper, Keep
@@ -85,6 +86,18 @@ async def test_without_keep_only_counts_go(house: House) -> None:
     assert await house.keeper().tidy() == {"contents": 0, "messages": 0, "changes": 0}
     assert house.store.read(lambda c: c.execute(places).fetchall()) == [(0,), (0,)]
     assert len(await house.store.queue_list(finished=True)) == 2
+
+
+async def test_an_alarm_that_was_told_goes_and_one_that_waits_stays(house: House) -> None:
+    for key in ("told", "waits"):
+        await house.store.raise_alarm(Alarm(AlarmKind.REFUSED_IN_EVERY_FORM, key), after(0))
+    told = [one for one in await house.store.owed_alarms(after(0), 9) if one.alarm.key == "told"]
+    await house.store.tell_alarms(told, (), after(0))
+    for day, left in ((7, ["told", "waits"]), (9, ["waits"])):
+        house.at_day(day)
+        await house.keeper().tidy()
+        keys = house.store.read(lambda c: c.execute("SELECT key FROM alarms ORDER BY key").fetchall())
+        assert [key for (key,) in keys] == left
 
 
 async def test_what_the_configuration_says_now_counts(house: House) -> None:

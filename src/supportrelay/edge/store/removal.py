@@ -92,6 +92,7 @@ _SHORT_LIVED = (
     ("robot_mail", "at <= ?", 24 * _HOUR_US),
     ("robot_stops", "until <= ?", 24 * _HOUR_US),
     ("hard_failures", "at <= ?", 8 * 24 * _HOUR_US),
+    ("alarms", "due_at IS NULL AND last_at <= ?", 8 * 24 * _HOUR_US),  # many are of one mail, and nobody clears them
 )
 _PIECE = 500
 # Rows follow the clock nearly always. So many younger ones in a row: the rest is younger too.
@@ -275,7 +276,7 @@ def has_short_lived(connection: sqlite3.Connection, now: int) -> bool:
 
 
 def remove_short_lived(connection: sqlite3.Connection, now: int) -> int:
-    """Remove failed logins, places of logins, counted automatic mail and failures that count no more; how many."""
+    """Remove failed logins, places of logins, counted mail and failures, alarms that were told; how many."""
     with zeroing(connection):
         return sum(
             connection.execute(f"DELETE FROM {table} WHERE {past}", (now - age,)).rowcount  # noqa: S608  constants
