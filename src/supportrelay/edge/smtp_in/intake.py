@@ -72,7 +72,7 @@ class Limits:
         session_s: A session older than this ends at its next command.
         linger_s: How long a client may take to read our last words before it is cut off.
         greet_after_s: Whoever speaks in this time, before our greeting, is no mail server. Long enough for octets sent
-            with the first packet, too short to be noticed (at 20 sessions it costs no throughput).
+            with the first packet; twenty sessions still bring 1,300 messages/s, more than the stations behind take.
         proxy_s: How long a proxy may take for its header.
         connections: Of strangers, over all listeners and workers.
         connections_per_client, connections_per_minute: Of one address (of IPv6 a /64); 0 means any number.
