@@ -334,10 +334,12 @@ async def test_c25_a_name_that_nobody_has_gets_the_same(door: Door, logged: io.S
     assert "my-secret" not in logged.getvalue(), "a password in the wrong field"
 
 
-async def test_a_telephone_with_an_old_password_does_not_keep_its_office_out(door: Door) -> None:
-    """The same guess again teaches nobody anything: it counts once, is slowed like the others, and costs nothing."""
+async def test_a_telephone_with_an_old_password_does_not_keep_its_office_out(door: Door, logged: io.StringIO) -> None:
+    """The same guess again teaches nobody anything: it counts once, is told once, is slowed, and costs nothing."""
     assert {await door.enter(password="the password of last year") for _ in range(100)} == {LOGIN_FAILED}
     assert door.checker.checks == 1
+    told = [json.loads(line) for line in logged.getvalue().splitlines()]
+    assert [one["level"] for one in told if one["event"] == "login.failed"] == ["warning", *["debug"] * 99]
     assert isinstance(await door.enter(), Account)
     await door.guess(4)
     assert await door.enter(password="the password of last year") == LOGIN_FAILED

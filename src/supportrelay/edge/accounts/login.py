@@ -156,7 +156,8 @@ class LoginDesk:
             counts = await self._users.count_login_failure(limits, now, window)
         elif not peer.is_trusted:
             counts = self._users.login_failures(limits, now, window)
-        log.warning(
+        tell = log.warning if is_new else log.debug  # what is tried again for ever is told once an hour
+        tell(
             "login.failed",
             peer=peer.ip,
             user=account.name if account else "",
