@@ -1,5 +1,6 @@
 """Where mail comes in: what fits together, what is refused, and a next hop that is ourselves (RELIABILITY C09)."""
 
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -7,10 +8,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from supportrelay.bootstrap_listen import limits_of
+from supportrelay.bootstrap_listen import bind_listeners, limits_of, remove_paths
 from supportrelay.config import Config, check_ports, diff_needing_restart, load
 from supportrelay.core.envelope import Role
-from supportrelay.core.errors import ConfigError
+from supportrelay.core.errors import ConfigError, InputError
 from supportrelay.edge.smtp_in import Limits
 
 TLS = Path(__file__).parent / "tls"
@@ -123,3 +124,33 @@ def test_a_new_certificate_needs_no_restart_and_a_new_kind_of_tls_does(configure
         plain, plain.model_copy(update={"limits": configured(OUTBOX + "limits: {idle: 1m}\n").limits})
     ) == ["limits"]
     assert configured(OUTBOX).limits.idle == timedelta(minutes=5)
+
+
+def test_a_socket_left_behind_is_taken_and_one_in_use_is_not(
+    configured: Callable[[str], Config], tmp_path: Path
+) -> None:
+    """A daemon that was killed leaves its path; two daemons on one path would share the mail."""
+    config = configured(OUTBOX + "listen: [{role: lmtp, path: lmtp.sock}]\nworkers: 2\n")
+    path = tmp_path / "lmtp.sock"
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(path))
+    left.close()
+
+    (first,), (second,) = bind_listeners(config)
+    assert first.socket is second.socket, "all workers accept from one socket"
+    assert first.printed == f"{path} lmtp"
+    assert path.stat().st_mode & 0o777 == 0o666
+    first.socket.listen()
+    with pytest.raises(InputError, match=r"listen on .*lmtp\.sock: Address already in use"):
+        bind_listeners(config)
+    remove_paths([first, second])
+    assert not path.exists()
+    first.socket.close()
+
+
+def test_a_file_that_is_no_socket_stays(configured: Callable[[str], Config], tmp_path: Path) -> None:
+    (tmp_path / "lmtp.sock").write_text("a letter")
+
+    with pytest.raises(InputError, match="Address already in use"):
+        bind_listeners(configured(OUTBOX + "listen: [{role: lmtp, path: lmtp.sock}]\n"))
+    assert (tmp_path / "lmtp.sock").read_text() == "a letter"
