@@ -199,8 +199,10 @@ def test_a_banner_without_one_of_its_marker_lines_goes(
 def test_a_lone_marker_line_goes_alone(mark: str, line: int) -> None:
     """What stands next to it is the author's: an empty line, a list of people, a header block, words like ours."""
     alone = quote(banner("ja").text.rstrip("\n").split("\n")[line], mark)
-    above = f"{ANSWER}\r\n\r\n{quote('Kind regards', mark)}"
-    below = f"{mark}\r\n{quote('A reply goes to me.', mark)}{quote('Ticket: SR-99', mark)}{mark}Question\r\n"
+    theirs = quote("Manual: https://kunde.example/manual", mark)  # a line as ours, where ours never stands
+    above = f"{ANSWER}\r\n\r\n{quote('Kind regards', mark)}{theirs * (line == 0)}"
+    below = f"{theirs * (line == -1)}{mark}\r\n{quote('A reply goes to me.', mark)}"
+    below += f"{quote('Ticket: SR-99', mark)}{mark}Question\r\n"
     got, found = cut(mail(above + alone + below))
     assert body_of(got) == above + below
     assert (found.notes, found.is_left) == (("notice.rest:1",), False)

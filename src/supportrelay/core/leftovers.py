@@ -45,16 +45,20 @@ def find_leftovers(lines: Sequence[str], notices: Sequence[Notice]) -> Leftovers
     found: list[Notice] = []
     is_left = len(lone) < len(markers)
     for marker in lone:
-        above, is_doubt_above = _ours_beside(lines, marker, -1, taken)
-        below, is_doubt_below = _ours_beside(lines, marker, 1, taken)
-        found.append(Notice(above, below + 1, marker.mark))
-        taken.update(range(above, below + 1))
-        is_left = is_left or is_doubt_above or is_doubt_below
+        last, is_doubt = _ours_beside(lines, marker, taken)
+        rest = Notice(min(last, marker.first), max(last + 1, marker.stop), marker.mark)
+        found.append(rest)
+        taken.update(range(rest.first, rest.stop))
+        is_left = is_left or is_doubt
     return Leftovers(tuple(found), is_left or _is_more(lines, found, taken))
 
 
-def _ours_beside(lines: Sequence[str], marker: Marker, step: int, taken: AbstractSet[int]) -> tuple[int, bool]:
-    """The last line in one direction that is ours, and whether people are listed behind it, who may be ours too."""
+def _ours_beside(lines: Sequence[str], marker: Marker, taken: AbstractSet[int]) -> tuple[int, bool]:
+    """The last line that is ours, below the marker that opens and above the one that closes.
+
+    And whether people are listed behind it, who may be ours too.
+    """
+    step = 1 if marker.is_opening else -1
     last = marker.first if step < 0 else marker.stop - 1
     at = last + step
     is_doubt = False
