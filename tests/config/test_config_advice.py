@@ -58,6 +58,16 @@ def test_a_good_configuration_has_no_warnings(configured: Callable[[str], Config
             "trusted_networks: [10.0.0.0/8]\n", "trusted_networks[0]: 10.0.0.0/8 is wider than /24", id="wide"
         ),
         pytest.param("trusted_networks: [192.0.0.0/23]\n", "192.0.0.0/23 is wider than /24", id="one bit too wide"),
+        pytest.param(
+            "listen: [{port: 2525, proxy_from: [0.0.0.0/0]}]\n",
+            "listen[0].proxy_from[0]: 0.0.0.0/0 is wider than /24: every machine in it may say",
+            id="proxies everywhere",
+        ),
+        pytest.param(
+            "gateways: [{networks: ['::/0'], authserv_id: mx.example}]\n",
+            "gateways[0].networks[0]: ::/0 is nearly everybody",
+            id="gateways everywhere",
+        ),
         pytest.param("trusted_networks: ['2001:db8::/63']\n", "2001:db8::/63 is wider than /64", id="wide IPv6"),
         pytest.param(
             "listen: [{port: 587, role: submission}]\n", "listen[0].role: nobody can be proven", id="submission"

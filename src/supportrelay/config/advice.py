@@ -17,6 +17,7 @@ from supportrelay.core.envelope import Role
 __all__ = ["warnings"]
 
 _WIDEST = {4: 24, 6: 64}
+_WIDEST_GATEWAYS = {4: 8, 6: 20}  # large mail services send from many networks, nobody from half of the internet
 """Shortest prefix of a trusted network that is not warned about, by IP version."""
 _WARN_BEFORE = timedelta(days=14)
 
@@ -58,7 +59,21 @@ def _networks(config: Config) -> _Advice:
                 ("trusted_networks", i),
                 f"{network} is wider than /{widest}: every machine in it is believed to be staff and can close tickets",
             )
+    for i, gateway in enumerate(config.gateways):
+        for k, network in enumerate(gateway.networks):
+            if network.prefixlen < _WIDEST_GATEWAYS[network.version]:
+                yield (
+                    ("gateways", i, "networks", k),
+                    f"{network} is nearly everybody, and everybody in it may say whose mail is proven",
+                )
     for i, listener in enumerate(config.listen):
+        for k, network in enumerate(listener.proxy_from):
+            widest = _WIDEST[network.version]
+            if network.prefixlen < widest and not network.is_loopback:
+                text = (
+                    f"{network} is wider than /{widest}: every machine in it may say that it is one of trusted_networks"
+                )
+                yield ("listen", i, "proxy_from", k), text
         if listener.role is Role.SUBMISSION and not config.trusted_networks and listener.tls is None:
             yield (
                 ("listen", i, "role"),
