@@ -78,6 +78,7 @@ async def test_f36_a_report_is_written_once_whatever_dies_in_between(world: OwnW
         pytest.param("automatic", {"octets": octets_of(BOB, "List-Id: <all.acme.example>")}, id="c55-list"),
         pytest.param("automatic", {"octets": octets_of("MAILER-DAEMON@acme.example")}, id="c55-mailer-daemon"),
         pytest.param("other_domain", {"sender": "victim@other.example", "octets": octets_of()}, id="c54-other-domain"),
+        pytest.param("other_domain", {"sender": ANN, "octets": octets_of()}, id="c54-a-colleagues-name"),
         pytest.param("own_address", {"sender": SUPPORT, "octets": octets_of()}, id="own-address"),
     ],
 )

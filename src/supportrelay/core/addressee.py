@@ -79,7 +79,8 @@ def find_addressee(
     is_staff = members.is_staff(mailbox)
     author = facts.from_[0] if len(facts.from_) == 1 else None
     is_same = author is not None and registrable(author.domain) == registrable(mailbox.domain)
-    if not is_staff and not is_same:
+    is_one_of_us = author is not None and (members.is_staff(author) or members.is_ours(author.key))
+    if not is_same and not (is_staff and is_one_of_us):
         return Addressee("", "other_domain")
     most, within = _TO_STAFF if is_staff else _TO_OUTSIDERS
     address = envelope.reverse_path if mailbox == _mailbox(envelope.reverse_path) else envelope.peer.user
