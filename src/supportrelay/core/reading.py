@@ -65,6 +65,7 @@ def read_facts(octets: bytes) -> Facts:
         problems += ("from: no mailbox",)
     content_type, parameters = _whole_type(root, header)
     forwarded_from = None if is_report else _forwarded_from(octets, root, body.text, is_forward=is_forward)
+    attachments = () if root is None or is_report else _attachments(root)
     return Facts(
         message_id=message_id,
         date=date,
@@ -85,8 +86,8 @@ def read_facts(octets: bytes) -> Facts:
         content_parameters=parameters,
         body_text=body.text,
         own_text=body.own_text,
-        attachments=() if root is None or is_report else _attachments(root),
-        has_winmail=root is not None and any(map(_is_winmail, walk(root))),
+        attachments=attachments,
+        has_winmail=root is not None and bool(attachments) and any(map(_is_winmail, walk(root))),
         has_report_part=root is not None and any(part.content_type in _REPORT_PARTS for part in walk(root)),
         is_calendar_answer=body.is_calendar_answer,
         has_calendar_comment=body.has_calendar_comment,
