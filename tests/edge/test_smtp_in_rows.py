@@ -162,6 +162,41 @@ def test_c26_proxy_header_and_client_hello_in_one_segment(loop: object, pairs: P
     loop(main())  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("loop", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("is_implicit", [True, False], ids=["implicit", "starttls"])
+@pytest.mark.parametrize("ends", ["nonsense", "closes", "resets", "says nothing"])
+def test_f34_a_handshake_that_fails_gives_its_place_back(
+    loop: object, is_implicit: bool, ends: str, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However it fails; a place that is not given back is gone until the restart."""
+    monkeypatch.setattr("supportrelay.edge.smtp_in.connection._HANDSHAKE_S", 0.3)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(pairs / "a.crt", pairs / "a.key")
+
+    def talk(address: tuple[str, int]) -> None:
+        with StrangeClient(address, source="127.0.0.1") as client:
+            if not is_implicit:
+                client.reply()
+                client.say("EHLO x")
+                client.say("STARTTLS")
+            if ends == "nonsense":
+                client.send(b"no TLS at all\r\n\r\n")
+            elif ends == "resets":
+                client.send(b"\x16\x03\x01\x02\x00\x01")
+                client.reset()
+                return
+            if ends != "closes":
+                client.rest()
+
+    async def main() -> None:
+        desk = Desk(tls=server)
+        async with a_listener(desk, tls_implicit=is_implicit) as listener:
+            await asyncio.to_thread(talk, listener.address)
+            await all_gone(listener)
+
+    loop(main())  # type: ignore[operator]
+
+
 def test_proxy_headers_are_read_however_they_are_cut() -> None:
     for header, ip in (
         (proxy_v1("192.0.2.9"), "192.0.2.9"),

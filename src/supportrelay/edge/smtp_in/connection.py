@@ -32,6 +32,7 @@ LONG_LINE_LIMIT = 1000  # MAIL and RCPT: parameters, source routes, long bounce 
 PENDING_LIMIT = 1 << 16
 _ENDLESS_LINE = 1 << 20
 _HANDSHAKE_S = 60
+_HANDSHAKE_LOOK_S = 1.0
 _LOOPBACK = "127.0.0.1"
 _TLS_HANDSHAKE = 0x16  # first octet of a TLS record, so somebody takes us for HTTPS or SMTPS
 
@@ -184,13 +185,18 @@ class Connection(SMTP):
                 self._wire, self, context, server_side=True, ssl_handshake_timeout=_HANDSHAKE_S
             )
         except (OSError, asyncio.CancelledError):  # ssl.SSLError is an OSError
+            wire = None
+        cipher = None if wire is None or wire.is_closing() else wire.get_extra_info("cipher")
+        if (
+            wire is None or cipher is None
+        ):  # the client left in the middle; uvloop calls that a success, and tells nobody
             self.abort()
-            return
-        if wire is None:  # the client went away in the middle
-            self.abort()
+            self.connection_lost(None)
             return
         self.transport = self._wire = wire
-        name, version, _bits = wire.get_extra_info("cipher") or ("", "TLS", 0)
+        self._handshake = None
+        self._reset_timeout()
+        name, version, _bits = cipher
         self.tls = f"{version} {name}".strip()
         self.forget_session()
         self.is_waiting = False
@@ -207,9 +213,11 @@ class Connection(SMTP):
         At once: what comes next is for TLS and not for us. What came behind a proxy's header already is handed on.
         """
         self.is_waiting = True
+        self.prompted_at = self.loop.time()
         early = bytes(self.pending)
         self.pending.clear()
         self._handshake = begin_now(self.loop, self.start_tls(context))
+        self._reset_timeout(_HANDSHAKE_LOOK_S)
         if early and self._wire is not None:
             handshake = cast("asyncio.BufferedProtocol", self._wire.get_protocol())
             memoryview(handshake.get_buffer(len(early)))[: len(early)] = early
@@ -223,11 +231,24 @@ class Connection(SMTP):
         if self._is_leaving or self.awaits_proxy:
             self._wire.abort()  # it does not read our last words, and close() would wait for that for ever (C23)
             return
+        if self._handshake is not None:
+            self._look_at_handshake(self._handshake)
+            return
         refusal = self._overdue(self.loop.time())
         if refusal is not None:
             self.leave(refusal)
         else:
             self._reset_timeout()
+
+    def _look_at_handshake(self, handshake: asyncio.Task[None]) -> None:
+        """End one that cannot end by itself: uvloop never tells of a client that left before the first octet."""
+        assert self._wire is not None
+        if self._wire.is_closing() or self.loop.time() - self.prompted_at > _HANDSHAKE_S:
+            handshake.cancel()
+            self.abort()
+            self.connection_lost(None)
+        else:
+            self._reset_timeout(_HANDSHAKE_LOOK_S)
 
     def _overdue(self, now: float) -> Reply | None:
         limits = self.limits
