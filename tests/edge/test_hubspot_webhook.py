@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from properties.profile import SOME
 from supportrelay.edge.crm.hubspot.webhook import EventKind, WebhookEvent, events, verify
 
 SECRET = "1f2e3d4c-secret"
@@ -166,6 +167,7 @@ JSON = st.recursive(
 )
 
 
+@SOME
 @given(
     st.lists(
         st.fixed_dictionaries(

@@ -131,25 +131,20 @@ async def test_a_large_answer_leaves_the_event_loop_its_turn() -> None:
     record = {"id": "1", "properties": {f"p{n}": str(n) * 20 for n in range(20)}, "score": 1.5, "count": 7}
     octets = json.dumps({"results": [record] * (MOST_OCTETS // len(json.dumps(record)) - 2)}).encode()
     assert len(octets) > MOST_OCTETS * 0.9
-    begun = monotonic()
-    json.loads(octets)
-    standing_still_s = monotonic() - begun
-    gaps: list[float] = []
+    turns = 0
 
     async def tick() -> None:
-        before = monotonic()
+        nonlocal turns
         while True:
             await asyncio.sleep(0)
-            gaps.append(monotonic() - before)
-            before = monotonic()
+            turns += 1
 
     ticking = asyncio.create_task(tick())
     body = await parse(octets)
     ticking.cancel()
 
     assert len(body["results"]) > 1000
-    # Compared with the plain parser on the same machine at the same load: 25-60 ms against 220-310 ms, measured.
-    assert max(gaps) < standing_still_s * 0.8  # a busy machine adds to both
+    assert turns > 20  # with the plain parser a handful, before and after
 
 
 async def test_small_answers_are_parsed_where_they_are() -> None:

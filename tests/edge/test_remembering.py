@@ -122,7 +122,7 @@ async def directory(crm: FakeCrm, store: SqliteStore, clock: Clock) -> AsyncIter
 
 def a_directory(crm: FakeCrm, memory: CrmMemory, clock: Clock, **values: Any) -> RememberingDirectory:
     return RememberingDirectory(
-        crm, memory, cache_for=timedelta(minutes=5), now=clock, **({"patience_s": 0.02, "gather_s": 0.005} | values)
+        crm, memory, cache_for=timedelta(minutes=5), now=clock, **({"patience_s": 2.0, "gather_s": 0.005} | values)
     )
 
 
