@@ -65,9 +65,7 @@ def _act_at(point: str, given: tuple[Any, ...]) -> str:
         return ""
     if armed["point"] != point or (armed["word"] and armed["word"] not in repr(given)):
         return ""
-    with file.with_suffix(".happened").open("a") as lines:
-        lines.write(f"{point}\n")
-    if happened(file) >= armed["times"]:
+    if happened(file) + 1 >= armed["times"]:
         file.unlink(missing_ok=True)
     act = str(armed["act"])
     if act.startswith("write "):
@@ -76,16 +74,23 @@ def _act_at(point: str, given: tuple[Any, ...]) -> str:
     return act
 
 
+def _note(point: str) -> None:
+    """It happens now."""
+    with Path(os.environ[FILE]).with_suffix(".happened").open("a") as lines:
+        lines.write(f"{point}\n")
+
+
 async def _come_to(point: str, given: tuple[Any, ...]) -> None:
     act = _act_at(point, given)
     if not act:
         return
+    if act.startswith("kill") and not point.startswith("accept"):
+        await asyncio.sleep(_FLUSH_S)  # what was said before is said: the loop writes at its next turn
+    _note(point)
     if act == "raise":
         raise RuntimeError(f"fault at {point}")
     if act.startswith("write "):
         return
-    if not point.startswith("accept"):
-        await asyncio.sleep(_FLUSH_S)  # what was said before is said: the loop writes at its next turn
     if act == "kill_all":
         os.kill(os.getppid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGSTOP if act == "stop" else signal.SIGKILL)

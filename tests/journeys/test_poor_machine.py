@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from journeys.conftest import desk_config
-from journeys.relay import STRANGER, Relay, mail
+from journeys.relay import STRANGER, Relay, free_port, mail
 from smtp_sink import ThreadedSink
 
 SUPPORT, ALL = "support@desk.test", "all@desk.test"
@@ -40,7 +40,10 @@ class Poor(Relay):
         self.sink = sink
 
     def start_by(self, line: str, stderr: int | None = subprocess.DEVNULL, log: str = "info") -> None:
-        """``line`` is sh, with "$@" for the daemon."""
+        """``line`` is sh, with "$@" for the daemon. Ports are looked for now, so that nobody takes them meanwhile."""
+        self.port, self.web_port = free_port(), free_port()
+        self.config["listen"][0]["port"], self.config["web"]["port"] = self.port, self.web_port
+        self.write_config()
         program = [sys.executable, "-m", "supportrelay", "serve", "--config", str(self.config_path)]
         self.process = subprocess.Popen(
             ["sh", "-c", line, "sh", *program],
@@ -48,11 +51,13 @@ class Poor(Relay):
             stderr=stderr,
             env=os.environ | {"SUPPORTRELAY_LOG": log},
         )
-        wait_until(self._answers, "does not answer")
+        wait_until(lambda: self._answers() or self._has_ended(), "does not answer")
+        assert not self._has_ended(), f"ended with {self.process.returncode}"
+
+    def _has_ended(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
 
     def _answers(self) -> bool:
-        assert self.process is not None
-        assert self.process.poll() is None, f"ended with {self.process.returncode}"
         with contextlib.suppress(OSError, smtplib.SMTPException), self.client() as client:
             return client.noop()[0] == 250
         return False
