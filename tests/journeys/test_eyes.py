@@ -100,7 +100,7 @@ def soon(relay: Relay, name: str) -> float:
 @pytest.mark.parametrize("path", ["/readyz", "/metrics"])
 def test_who_may_look(watched: Relay, path: str) -> None:
     assert get(watched, path, peer="127.0.0.7")[0] == 200
-    for header in ("X-Forwarded-For", "Forwarded", "X-Real-IP"):
+    for header in ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Proto"):
         assert get(watched, path, {header: "192.0.2.1"})[0] == 403, "a proxy's own address proves nothing"
 
 

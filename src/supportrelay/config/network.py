@@ -179,6 +179,6 @@ class WebConfig(Section):
     allowed_networks: tuple[Network, ...] = Field(
         default=(),
         description="Networks that may read /readyz and /metrics without login, beside loopback. What a reverse proxy "
-        "passes on is never answered there.",
+        "says it passes on is refused there; one that says nothing (nginx, until it is told to) must not pass them on.",
         examples=["[192.0.2.0/28]"],
     )

@@ -19,7 +19,7 @@ from supportrelay.core.vitals import Health, Vitals
 
 __all__ = ["Eyes", "eye_routes"]
 
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
 
 
 class Eyes:
@@ -52,7 +52,7 @@ class Eyes:
         self.version = version
 
     def may_look(self, request: Request) -> bool:
-        """Loopback, or an allowed network. What a proxy passes on from elsewhere is not from loopback."""
+        """Loopback, or an allowed network. What a proxy says it passes on is not from loopback."""
         if any(name in request.headers for name in _FORWARDED) or request.client is None:
             return False
         try:
