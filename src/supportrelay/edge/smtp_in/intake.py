@@ -87,7 +87,7 @@ class Limits:
     data_octets_per_s: float = 500
     session_s: float = 7200
     linger_s: float = 5
-    greet_after_s: float = 0.01
+    greet_after_s: float = 0.005
     proxy_s: float = 10
     connections: int = 1000
     connections_per_client: int = 50
