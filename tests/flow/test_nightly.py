@@ -64,12 +64,19 @@ async def test_it_is_made_in_the_night_and_once(store: SqliteStore, ledger: Ledg
     assert ledger.asked == [], "a relay that was started by day waits for its first night"
     for minutes in (0, 10, 20):
         await nightly_of(store, ledger, NIGHT + timedelta(minutes=minutes)).tick()
-    assert ledger.asked == [(NIGHT - timedelta(days=3), NIGHT)]
+    assert ledger.asked == [(EVENING - timedelta(days=3), NIGHT)]
+
+
+async def test_who_is_up_by_day_only_audits_too(store: SqliteStore, ledger: Ledger) -> None:
+    for hours in (0, 1, 11, 12):
+        await nightly_of(store, ledger, EVENING + timedelta(hours=hours)).tick()
+    assert [until for _, until in ledger.asked] == [EVENING + timedelta(hours=11)]
 
 
 async def test_a_night_that_was_missed_is_made_up_for_and_its_days_are_looked_at(
     store: SqliteStore, ledger: Ledger
 ) -> None:
+    await nightly_of(store, ledger, EVENING).tick()
     await nightly_of(store, ledger, NIGHT).tick()
     later = NIGHT + timedelta(days=5, hours=9)
     await nightly_of(store, ledger, later, holder="here:1:b").tick()
@@ -77,6 +84,7 @@ async def test_a_night_that_was_missed_is_made_up_for_and_its_days_are_looked_at
 
 
 async def test_one_worker_makes_it(store: SqliteStore, ledger: Ledger) -> None:
+    await nightly_of(store, ledger, EVENING).tick()
     await nightly_of(store, ledger, NIGHT, holder="here:1:a").tick()
     await nightly_of(store, ledger, NIGHT + timedelta(minutes=1), holder="here:2:b").tick()
     assert len(ledger.asked) == 1
@@ -84,6 +92,7 @@ async def test_one_worker_makes_it(store: SqliteStore, ledger: Ledger) -> None:
 
 async def test_what_it_found_stands_in_the_vitals_and_raises_an_alarm(store: SqliteStore, ledger: Ledger) -> None:
     ledger.findings = (Finding("content_lost", "q1", {"size_octets": 7}),)
+    await nightly_of(store, ledger, EVENING).tick()
     await nightly_of(store, ledger, NIGHT).tick()
     vitals = read_vitals(store.path, NIGHT)
     assert vitals.last_audit is not None
@@ -93,6 +102,7 @@ async def test_what_it_found_stands_in_the_vitals_and_raises_an_alarm(store: Sql
 
 async def test_a_sum_that_is_wrong_is_a_finding(store: SqliteStore, ledger: Ledger) -> None:
     ledger.lost = 1
+    await nightly_of(store, ledger, EVENING).tick()
     await nightly_of(store, ledger, NIGHT).tick()
     vitals = read_vitals(store.path, NIGHT)
     assert vitals.last_audit is not None
@@ -100,6 +110,7 @@ async def test_a_sum_that_is_wrong_is_a_finding(store: SqliteStore, ledger: Ledg
 
 
 async def test_what_adds_up_is_no_alarm(store: SqliteStore, ledger: Ledger) -> None:
+    await nightly_of(store, ledger, EVENING).tick()
     await nightly_of(store, ledger, NIGHT).tick()
     vitals = read_vitals(store.path, NIGHT)
     assert vitals.alarms == {}

@@ -70,7 +70,13 @@ class Nightly:
             now = office.now()
             lease = Lease(office.holder, now + _LEASE)
             notes = await self._duties.hold_duty(DUTY, lease, now)
-            if notes is None or not self._is_time(notes, now):
+            if notes is None:
+                return
+            if not notes:
+                # The first one is made when the first night is over, whether somebody was up in it or not.
+                await self._duties.note_duty(DUTY, lease, {"begun": now.isoformat()})
+                return
+            if not self._is_time(notes, now):
                 return
             report = await self._audit(self._since(notes, now), now)
             await self._duties.note_duty(DUTY, lease, _notes(report, now))
@@ -81,18 +87,15 @@ class Nightly:
             log.exception("audit.put_off")
 
     def _is_time(self, notes: Mapping[str, Any], now: datetime) -> bool:
-        """The night has come since the last one; the first one is made in the first night."""
+        """The night has come since the last one, or since the relay was first started."""
         local = self._local(now)
         night = local.replace(hour=_HOUR, minute=0, second=0, microsecond=0)
         if local < night:
             night -= timedelta(days=1)
-        last = notes.get("at")
-        if last is None:
-            return local.hour == _HOUR
-        return datetime.fromisoformat(last) < night
+        return datetime.fromisoformat(notes.get("at") or notes["begun"]) < night
 
     def _since(self, notes: Mapping[str, Any], now: datetime) -> datetime:
-        last = datetime.fromisoformat(notes["at"]) if "at" in notes else now
+        last = datetime.fromisoformat(notes.get("at") or notes["begun"])
         return min(last, now) - _LOOKS_BACK
 
     async def _say(self, report: AuditReport) -> None:
