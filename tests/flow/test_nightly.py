@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from flow.own_world import OwnWorld
-from supportrelay.core.audit import AuditReport, Finding
+from supportrelay.core.audit import DUTY, AuditReport, Finding
 from supportrelay.core.ports import Lease
 from supportrelay.edge.store import SqliteStore
 from supportrelay.edge.store.vitals import read_vitals
-from supportrelay.flow.nightly import DUTY, Nightly
+from supportrelay.flow.nightly import Nightly
 from supportrelay.flow.office import Office
 
 EVENING = datetime(2026, 3, 2, 22, 0, tzinfo=UTC)

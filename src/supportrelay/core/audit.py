@@ -11,8 +11,10 @@ from typing import Any
 from supportrelay.core.delivery import DeliveryState, MessageState
 from supportrelay.core.value import value_class
 
-__all__ = ["AuditReport", "AuditedCopy", "AuditedMessage", "Finding", "findings_of"]
+__all__ = ["DUTY", "AuditReport", "AuditedCopy", "AuditedMessage", "Finding", "findings_of"]
 
+DUTY = "audit"
+"""What the one process has that makes the nightly account, and notes what came of it."""
 # Due work that nobody takes up for so long: no worker is alive, or it is not asked for.
 OVERDUE = timedelta(minutes=15)
 
@@ -140,7 +142,7 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rfc3339(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def findings_of(message: AuditedMessage, now: datetime) -> Iterator[Finding]:

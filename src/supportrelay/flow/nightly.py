@@ -6,18 +6,17 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from supportrelay.core.alarm import AlarmKind
-from supportrelay.core.audit import AuditReport
+from supportrelay.core.audit import DUTY, AuditReport
 from supportrelay.core.errors import TransientFailure
 from supportrelay.core.ports import Lease
 from supportrelay.flow.alarms import alarm
 from supportrelay.flow.office import Office
 from supportrelay.log import get_logger
 
-__all__ = ["DUTY", "Duties", "Nightly"]
+__all__ = ["Duties", "Nightly"]
 
 log = get_logger()
 
-DUTY = "audit"
 _LOOK_S = 600.0
 _LEASE = timedelta(minutes=30)
 _HOUR = 3  # by the clock of the machine: little mail, and before anybody comes in

@@ -3,6 +3,7 @@
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -190,14 +191,11 @@ def _copy(row: Sequence[Any], changes: Sequence[Any]) -> AuditedCopy:
     )
 
 
-class _snapshot:  # noqa: N801  reads like a keyword
+@contextmanager
+def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     """One read transaction, so that a message and its copies are of the same instant."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        self._connection.execute("BEGIN")
-
-    def __exit__(self, *_exc: object) -> None:
-        self._connection.execute("COMMIT")
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")

@@ -8,15 +8,14 @@ import os
 import secrets
 import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 
 from supportrelay.core.errors import InputError
 from supportrelay.core.value import value_class
 from supportrelay.edge.store.changes import change_row, write_change
-from supportrelay.edge.store.contents import ContentFiles
+from supportrelay.edge.store.contents import ContentFiles, sync
 from supportrelay.edge.store.database import check_ours, connect
 from supportrelay.edge.store.holding import hold_all
 from supportrelay.edge.store.rows import to_microseconds
@@ -73,9 +72,9 @@ def back_up(path: Path, target: Path) -> Backup:
     try:
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         made = _copy(path, part)
-        _sync(part)
+        sync(part)
         part.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
     except (OSError, sqlite3.Error) as exc:
         raise InputError(f"{target}: the backup could not be made: {exc}") from exc
     finally:
@@ -85,7 +84,7 @@ def back_up(path: Path, target: Path) -> Backup:
 
 
 def _copy(path: Path, part: Path) -> Backup:
-    with _closing(connect(path, read_only=True)) as source, _closing(_plain(part)) as copy:
+    with closing(connect(path, read_only=True)) as source, closing(_plain(part)) as copy:
         source.backup(copy)  # one step: a snapshot, whatever is written meanwhile
         copy.execute("PRAGMA journal_mode = DELETE").fetchone()
         lost = _fold_in(copy, ContentFiles(path.parent / "contents"))
@@ -129,10 +128,10 @@ def restore(path: Path, source: Path, now: datetime, who: str) -> Restored:
         os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         shutil.copyfile(source, fresh)
         held = _make_ready(fresh, source, to_microseconds(now), who)
-        _sync(fresh)
+        sync(fresh)
         former = _put_aside(path, now)
         fresh.rename(path)
-        _sync(path.parent)
+        sync(path.parent)
     except (OSError, sqlite3.Error) as exc:
         raise InputError(f"{source}: could not be restored: {exc}") from exc
     finally:
@@ -143,7 +142,7 @@ def restore(path: Path, source: Path, now: datetime, who: str) -> Restored:
 
 
 def _make_ready(fresh: Path, source: Path, at: int, who: str) -> int:
-    with _closing(_plain(fresh)) as connection:
+    with closing(_plain(fresh)) as connection:
         check_ours(connection, source)
         connection.execute("PRAGMA journal_mode = DELETE").fetchone()
         _refuse_unsound(connection, source)
@@ -194,19 +193,3 @@ def _plain(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA synchronous = OFF")  # the file is synced as a whole before it gets its name
     return connection
-
-
-@contextmanager
-def _closing(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    try:
-        yield connection
-    finally:
-        connection.close()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
-__all__ = ["LARGEST_IN_DATABASE_OCTETS", "ContentFiles"]
+__all__ = ["LARGEST_IN_DATABASE_OCTETS", "ContentFiles", "sync"]
 
 LARGEST_IN_DATABASE_OCTETS = 256 * 1024
 
@@ -32,8 +32,8 @@ class ContentFiles:
         path = self._folder / name[:2] / name
         if not path.parent.is_dir():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _sync_directory(self._folder)
-            _sync_directory(self._folder.parent)
+            sync(self._folder)
+            sync(self._folder.parent)
         temporary = path.with_suffix(".tmp")
         try:
             with temporary.open("wb") as file:
@@ -41,7 +41,7 @@ class ContentFiles:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.rename(path)
-            _sync_directory(path.parent)
+            sync(path.parent)
         except OSError:
             with suppress(OSError):
                 temporary.unlink()
@@ -65,8 +65,13 @@ class ContentFiles:
             (self._folder / file).unlink()
 
 
-def _sync_directory(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def sync(path: Path) -> None:
+    """Have the disk hold a file, or the names in a folder, before this returns.
+
+    Raises:
+        OSError: It does not.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

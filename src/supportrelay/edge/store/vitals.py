@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from supportrelay.core.audit import DUTY
 from supportrelay.core.vitals import LastAudit, Vitals
 from supportrelay.edge.store.database import connect
 from supportrelay.edge.store.rows import to_microseconds, unpack_json
 
-__all__ = ["AUDIT_DUTY", "read_vitals"]
+__all__ = ["read_vitals"]
 
-AUDIT_DUTY = "audit"
 _ALARMS_OF = timedelta(hours=1)
 
 _MESSAGES = """
@@ -76,7 +76,7 @@ def _oldest_due_s(connection: sqlite3.Connection, at: int) -> float:
 
 
 def _last_audit(connection: sqlite3.Connection) -> LastAudit | None:
-    row = connection.execute("SELECT notes FROM duties WHERE name = ?", (AUDIT_DUTY,)).fetchone()
+    row = connection.execute("SELECT notes FROM duties WHERE name = ?", (DUTY,)).fetchone()
     notes: dict[str, Any] = unpack_json(row[0]) if row else {}
     if "at" not in notes:
         return None
